@@ -1,0 +1,1 @@
+"""The edulake command: up, demo, ingest, verify."""

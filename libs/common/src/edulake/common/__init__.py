@@ -1,0 +1,1 @@
+"""EduLake shared kit: no word of education lives here."""

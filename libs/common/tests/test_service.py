@@ -1,0 +1,195 @@
+"""The shape of a service, seen from outside."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from edulake.common import service
+from edulake.common.errors import Conflict
+from edulake.common.identity import Subject, public, require
+from edulake.common.service import Resources, create_service, keep_running
+from edulake.common.settings import Settings
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+class Order(BaseModel):
+    amount: int
+
+
+def routes() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/clash", dependencies=[public()])
+    def clash() -> None:
+        raise Conflict(
+            "已存在", "exists already", mend_zh="换一个", mend_en="choose another", where="body.id", id=7
+        )
+
+    @router.get("/defect", dependencies=[public()])
+    def defect() -> None:
+        raise ValueError("310199200001010000")
+
+    @router.post("/orders", dependencies=[public()])
+    def order(body: Order) -> int:
+        return body.amount
+
+    @router.get("/mine")
+    def mine(subject: Annotated[Subject, require("steward")]) -> str:
+        return subject.name
+
+    return router
+
+
+@pytest.fixture
+async def client(make_settings: Callable[..., Settings], client_for: Any) -> Any:
+    app = create_service(name="catalog", title="t", settings=make_settings(), routers=[routes()])
+    async with client_for(app) as client:
+        yield client
+
+
+class TestProblems:
+    async def test_says_what_where_and_how_to_mend_in_both_languages(self, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/clash", headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
+        assert answer.status_code == 409
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json() == {
+            "type": "urn:edulake:problem:conflict",
+            "title": "与现有状态冲突 / Conflicts with the present state",
+            "status": 409,
+            "detail": "已存在 / exists already",
+            "mend": "换一个 / choose another",
+            "where": "body.id",
+            "trace_id": TRACE,
+            "id": 7,
+        }
+
+    async def test_a_defect_tells_the_trace_and_nothing_else(self, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/defect")
+        assert answer.status_code == 500
+        assert answer.json()["trace_id"] == answer.headers["x-trace-id"]
+        assert "310199" not in answer.text
+
+    async def test_invalid_input_names_the_field_and_not_the_value(self, client: httpx.AsyncClient) -> None:
+        answer = await client.post("/orders", json={"amount": "张三"})
+        assert answer.status_code == 422
+        assert answer.json()["where"] == "body.amount"
+        assert "张三" not in answer.text
+
+    async def test_an_unknown_path_is_a_problem_too(self, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/nowhere")
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:edulake:problem:not-found")
+
+    @pytest.mark.parametrize("path", ["/clash/", "/livez/"])
+    async def test_another_spelling_of_a_path_is_no_path(self, client: httpx.AsyncClient, path: str) -> None:
+        """A redirect would name the host this hop was made to, which callers of the gateway cannot reach."""
+        assert (await client.get(path)).status_code == 404
+
+    async def test_a_wrong_method_is_a_problem_too(self, client: httpx.AsyncClient) -> None:
+        assert (await client.delete("/clash")).json()["type"] == "urn:edulake:problem:method-not-allowed"
+
+
+class TestPolicies:
+    async def test_an_unsigned_call_is_refused(self, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/mine")).status_code == 401
+
+    async def test_the_wrong_role_is_refused_with_the_right_one_named(
+        self, client: httpx.AsyncClient, as_subject: Any
+    ) -> None:
+        answer = await client.get("/mine", headers=as_subject("applicant", audience="catalog"))
+        assert answer.status_code == 403
+        assert "数据治理工程师" in answer.text
+
+    async def test_the_right_role_passes(self, client: httpx.AsyncClient, as_subject: Any) -> None:
+        answer = await client.get("/mine", headers=as_subject("steward", audience="catalog", name="李治理"))
+        assert answer.json() == "李治理"
+
+
+class TestHealth:
+    async def test_is_live_and_ready(self, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/livez")).json() == {"status": "ok"}
+        assert (await client.get("/readyz")).json() == {"status": "ok", "redis": "ok"}
+
+    async def test_losing_redis_is_told_and_does_not_make_it_unready(
+        self, make_settings: Callable[..., Settings], client_for: Any
+    ) -> None:
+        settings = make_settings(redis_url="unix:///nonexistent.sock")
+        app = create_service(name="catalog", title="t", settings=settings, routers=[])
+        async with client_for(app) as client:
+            assert (await client.get("/readyz")).json()["redis"] == "unreachable"
+
+    async def test_counts_requests_by_route(self, client: httpx.AsyncClient) -> None:
+        await client.get("/livez")
+        text = (await client.get("/metrics")).text
+        assert (
+            'edulake_http_requests_total{method="GET",route="/livez",service="catalog",status="200"}' in text
+        )
+
+
+class TestBackground:
+    async def test_a_task_that_fails_is_started_again(self) -> None:
+        stop, tries = asyncio.Event(), []
+
+        async def work() -> None:
+            tries.append(1)
+            if len(tries) < 2:
+                raise OSError
+            stop.set()
+
+        await asyncio.wait_for(keep_running("t", work, stop), 5)
+        assert len(tries) == 2
+
+    async def test_after_a_healthy_run_the_pauses_are_short_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.05)
+        stop, longest_s = asyncio.Event(), 0.8
+        began, ended = [], []
+
+        async def work() -> None:
+            began.append(time.monotonic())
+            if len(began) == 6:
+                stop.set()
+                return
+            if len(began) == 5:  # a run that lasts, before it fails too
+                await asyncio.sleep(longest_s + 0.1)
+            ended.append(time.monotonic())
+            raise OSError
+
+        await asyncio.wait_for(keep_running("t", work, stop, longest_pause_s=longest_s), 10)
+        pauses = [start - end for end, start in zip(ended, began[1:], strict=True)]
+        assert pauses[3] >= 0.4, "slower each time"
+        assert pauses[4] < pauses[3] / 2, "short again after the run that lasted"
+
+    async def test_no_pause_is_longer_than_the_longest(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.01)
+        stop, tries = asyncio.Event(), []
+
+        async def work() -> None:
+            tries.append(1)
+            if len(tries) == 40:  # doubling without a bound would take longer than the world is old
+                stop.set()
+            raise OSError
+
+        await asyncio.wait_for(keep_running("t", work, stop, longest_pause_s=0.02), 20)
+
+    async def test_a_task_is_told_to_stop_and_awaited(
+        self, make_settings: Callable[..., Settings], client_for: Any
+    ) -> None:
+        ended = []
+
+        async def watch(resources: Resources, stop: asyncio.Event) -> None:
+            await stop.wait()
+            ended.append(resources.name)
+
+        app = create_service(
+            name="catalog", title="t", settings=make_settings(), routers=[], background=[watch]
+        )
+        async with client_for(app) as client:
+            await client.get("/livez")
+        assert ended == ["catalog"]

@@ -1,0 +1,1 @@
+"""Who asks: login, sessions, roles, clients and tokens."""

@@ -1,0 +1,1 @@
+"""Programs that call: their names, secrets, keys and status."""

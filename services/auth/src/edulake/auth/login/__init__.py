@@ -1,0 +1,1 @@
+"""Logging people in with an outside OpenID provider."""

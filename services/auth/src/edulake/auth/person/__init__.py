@@ -1,0 +1,1 @@
+"""People known here: identity is issuer and subject, never a name."""

@@ -1,0 +1,1 @@
+"""A browser's session: an opaque id in a cookie, its hash in the database."""

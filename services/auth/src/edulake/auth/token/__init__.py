@@ -1,0 +1,1 @@
+"""Access tokens: signing keys, the token endpoint, revocation."""

@@ -1,0 +1,1 @@
+"""What happened to identities, for the audit administrator."""

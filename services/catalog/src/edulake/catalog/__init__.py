@@ -1,0 +1,1 @@
+"""Finds it: resources, search, applications and grants."""

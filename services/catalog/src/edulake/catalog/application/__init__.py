@@ -1,0 +1,1 @@
+"""Applications: somebody asks for a resource, others decide."""

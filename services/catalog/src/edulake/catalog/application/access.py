@@ -1,0 +1,139 @@
+"""Who sees and who decides which applications; told before the button is pressed, and enforced after.
+
+* The requester and his client see theirs; security and audit administrators all; deciders those on resources in
+  their care (`care.py`) and those they decided on.
+* A step is taken by its role, the owner's step with care of the resource; the security administrator's is city-wide.
+* Who answers for the request takes none of its steps, and nobody answers for two of them. A person and the
+  programs he owns are one here: `accountable` of row and decision. Where it is not known nobody decides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edulake.catalog.care import DECIDERS, Care, care_of
+from edulake.catalog.models import Application, Decision, Resource
+from edulake.common.errors import Conflict, Forbidden, Problem
+from edulake.common.identity import ROLES, Subject
+
+OVERSEERS = ("security_admin", "audit_admin")
+#: Which roles may take a step of the grading scheme.
+STEP_ROLES = {"owner": DECIDERS, "security_admin": ("security_admin",)}
+#: Steps of those who have care of the resource.
+STEPS_OF_CARE = ("owner",)
+STATES = {"pending": "在审批中", "approved": "已批准", "refused": "已拒绝", "withdrawn": "已撤回"}
+
+
+class OwnApplication(Forbidden):
+    code, title_zh, title_en = "own-application", "不能审批自己的申请", "Nobody decides on his own request"
+
+
+class SecondStep(Forbidden):
+    code, title_zh, title_en = "second-step", "同一人不能审批两个环节", "Nobody takes two steps"
+
+
+class AccountableUnknown(Forbidden):
+    code, title_zh, title_en = "accountable-unknown", "责任人不明", "It is not known who answers for this"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What waits for a caller, for `repository.list_waiting`: his steps, those with care only within it."""
+
+    answers: str | None
+    steps: tuple[str, ...]
+    steps_of_care: tuple[str, ...]
+    care: Care | None
+
+
+def turn_of(caller: Subject) -> Turn:
+    may = [step for step, roles in STEP_ROLES.items() if caller.has(*roles)]
+    return Turn(
+        answers=caller.answers,
+        steps=tuple(step for step in may if step not in STEPS_OF_CARE),
+        steps_of_care=tuple(step for step in may if step in STEPS_OF_CARE),
+        care=care_of(caller),
+    )
+
+
+def may_see(caller: Subject, row: Application, resource: Resource, decided: Sequence[Decision]) -> bool:
+    own = caller.id in (row.requested_by, f"client:{row.client_id}", row.accountable)
+    took_part = any(made.decided_by == caller.id for made in decided)
+    return own or took_part or caller.has(*OVERSEERS) or _has_care(caller, resource)
+
+
+def may_weigh(caller: Subject, resource: Resource) -> bool:
+    """Whether the pack with the other holders is for him: he decides, or could, on this resource."""
+    return caller.has("security_admin") or _has_care(caller, resource)
+
+
+def hindrance(
+    caller: Subject, row: Application, resource: Resource, decided: Sequence[Decision]
+) -> Problem | None:
+    """Why the caller may not take the present step; None: he may."""
+    return (
+        over(row) or _same_hand(caller, row, decided) or _not_his(caller, row.steps[len(decided)], resource)
+    )
+
+
+def over(row: Application) -> Conflict | None:
+    """An application with a result takes no more steps."""
+    if row.status == "pending":
+        return None
+    return Conflict(f"申请已有结果：{STATES[row.status]}", f"the application is {row.status} already")
+
+
+def _same_hand(caller: Subject, row: Application, decided: Sequence[Decision]) -> Problem | None:
+    if caller.answers is None:
+        return _nobody_answers()
+    if row.accountable is None:
+        return AccountableUnknown(
+            "无法确认由谁对这份申请负责",
+            "it is not known who answers for this application",
+            mend_zh="请申请人撤回后重新提出",
+            mend_en="the requester withdraws it and applies again",
+        )
+    if caller.answers == row.accountable:
+        return OwnApplication(
+            "这是您自己或您名下应用的申请：申请人与审批人必须不同",
+            "your own request or that of a client of yours: requester and approver must differ",
+        )
+    if any(made.accountable == caller.answers for made in decided):
+        return SecondStep(
+            "您或您名下的应用已审批过前一环节：同一人不能审批两个环节",
+            "you or a client of yours took a step before: one person cannot take two",
+        )
+    return None
+
+
+def answering(subject: Subject) -> str:
+    """Who answers for what the subject does; raises AccountableUnknown, so that no new row stands without."""
+    if subject.answers is None:
+        raise _nobody_answers()
+    return subject.answers
+
+
+def _nobody_answers() -> AccountableUnknown:
+    return AccountableUnknown(
+        "无法确认由谁对您的应用负责",
+        "it is not known who answers for your client",
+        mend_zh="重新申请访问令牌",
+        mend_en="get a new access token",
+    )
+
+
+def _not_his(caller: Subject, step: str, resource: Resource) -> Problem | None:
+    roles = STEP_ROLES.get(step, ())
+    if not caller.has(*roles):
+        titles = "或".join(ROLES[role] for role in roles)
+        return Forbidden(f"当前环节由{titles}审批", f"this step is decided by {' or '.join(roles)}")
+    if step in STEPS_OF_CARE and not _has_care(caller, resource):
+        return Forbidden(
+            f"当前环节由{resource.organisation}或该资源的联系人审批",
+            f"this step is decided by {resource.organisation} or the contact of the resource",
+        )
+    return None
+
+
+def _has_care(caller: Subject, resource: Resource) -> bool:
+    care = care_of(caller)
+    return care is not None and care.has(resource)

@@ -1,0 +1,1 @@
+"""Favourites: resources somebody follows."""

@@ -1,0 +1,1 @@
+"""Grants: what was decided, announced at every change."""

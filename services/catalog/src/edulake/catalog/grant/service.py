@@ -1,0 +1,132 @@
+"""Making and ending grants; each change is announced in the transaction that makes it."""
+
+from datetime import timedelta
+from typing import Literal, NamedTuple, cast
+from uuid import UUID, uuid4
+
+from edulake.catalog.grant import repository
+from edulake.catalog.grant.access import ending_scope_of, scope_of
+from edulake.catalog.models import Application, GrantRow
+from edulake.catalog.settings import CatalogSettings
+from edulake.common.bus import announce
+from edulake.common.clock import now
+from edulake.common.errors import Conflict, Forbidden, NotFound
+from edulake.common.events import AccessGrantChanged
+from edulake.common.identity import Subject
+from edulake.common.service import Resources
+from sqlalchemy.ext.asyncio import AsyncSession
+
+EXPIRE_BATCH_ROWS = 200
+PERSONAL_LEVEL = 3
+Change = Literal["granted", "revoked", "expired", "amended"]
+
+
+class Quota(NamedTuple):
+    """Calls a second and a day that an approver allows; None leaves it to the settings."""
+
+    rate_per_s: int | None = None
+    day_quota: int | None = None
+
+
+async def issue(
+    session: AsyncSession, application: Application, resources: Resources, quota: Quota
+) -> GrantRow:
+    """Make the grant of an approved application; it replaces the client's earlier one for the same API."""
+    api = resources.standards.apis[application.resource_id.removeprefix("api:")]
+    twins = await repository.active_twin(session, application.client_id, api.name)
+    allowed = _allowed(quota, application.level, resources)
+    moment = now()
+    row = GrantRow(
+        grant_id=uuid4(),
+        application_id=application.id,
+        client_id=application.client_id,
+        resource_id=application.resource_id,
+        api=api.name,
+        dataset=api.dataset,
+        purpose=application.purpose,
+        columns=application.columns or list(api.columns),
+        districts=application.districts,
+        mask_level="standard",
+        valid_from=moment,
+        valid_until=moment + timedelta(days=application.days),
+        ip_allow=[],
+        rate_per_s=allowed.rate_per_s,
+        day_quota=allowed.day_quota,
+        level=application.level,
+        status="active",
+        changed_at=moment,
+    )
+    await repository.add(session, row)
+    await _announce(session, row, "granted")
+    for twin in twins:  # after the new one is announced, so that no gateway is without either
+        await _end(session, twin, "revoked", "catalog", "由新的授权替代")
+    return row
+
+
+def ceiling(level: int, resources: Resources) -> Quota:
+    """The most an approver may allow; personal data is never opened wider than its default."""
+    settings = cast(CatalogSettings, resources.settings)
+    if level >= PERSONAL_LEVEL:
+        return Quota(settings.personal_rate_per_s, settings.personal_day_quota)
+    return Quota(settings.rate_max_per_s, settings.day_quota_max)
+
+
+def _allowed(quota: Quota, level: int, resources: Resources) -> Quota:
+    """The quota with the defaults of the level where nothing was said."""
+    settings = cast(CatalogSettings, resources.settings)
+    usual = Quota(settings.grant_rate_per_s, settings.grant_day_quota)
+    if level >= PERSONAL_LEVEL:
+        usual = ceiling(level, resources)
+    return Quota(quota.rate_per_s or usual.rate_per_s, quota.day_quota or usual.day_quota)
+
+
+class NotYours(Forbidden):
+    code, title_zh, title_en = "not-your-grant", "不能结束这项授权", "This grant is not yours to end"
+
+
+async def get(session: AsyncSession, grant_id: UUID, subject: Subject) -> repository.Held:
+    """The grant; NotFound when it is unknown or not his to see."""
+    held = await repository.find(session, grant_id, scope_of(subject), ending_scope_of(subject))
+    if held is None:
+        raise NotFound("没有这项授权，或无权查看", "no such grant, or not yours", where="path.grant_id")
+    return held
+
+
+async def revoke(session: AsyncSession, grant_id: UUID, reason: str, subject: Subject) -> GrantRow:
+    """End a grant now. NotFound when unknown or not his to see, Forbidden when not his to end, Conflict when
+    it has ended already."""
+    row = await repository.lock(session, grant_id)
+    ends = ending_scope_of(subject)
+    await get(session, grant_id, subject)
+    if ends is None or await repository.find(session, grant_id, ends, None) is None:
+        raise NotYours(
+            "只有该资源的责任人、安全管理员与申请人本人可以结束授权",
+            "the resource's owner, the security administrator and the requester may end a grant",
+        )
+    if row is None or row.status != "active":
+        raise Conflict("授权已经结束", "the grant has ended already")
+    await _end(session, row, "revoked", subject.id, reason)
+    return row
+
+
+async def expire_ended(session: AsyncSession) -> int:
+    """End the grants whose time is over; how many there were."""
+    rows = await repository.ended(session, now(), EXPIRE_BATCH_ROWS)
+    for row in rows:
+        await _end(session, row, "expired", "catalog", "有效期已满")
+    return len(rows)
+
+
+async def _end(
+    session: AsyncSession, row: GrantRow, status: Literal["revoked", "expired"], by: str, reason: str
+) -> None:
+    row.status, row.ended_by, row.ended_reason, row.changed_at = status, by, reason, now()
+    await session.flush()
+    await _announce(session, row, status)
+
+
+async def _announce(session: AsyncSession, row: GrantRow, change: Change) -> None:
+    fields = AccessGrantChanged.model_fields.keys() - {"change"}
+    facts = {name: getattr(row, name) for name in fields}
+    facts |= {"grant_id": str(row.grant_id), "application_id": str(row.application_id)}
+    await announce(session, AccessGrantChanged(**facts, change=change))

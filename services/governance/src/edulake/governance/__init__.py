@@ -1,0 +1,1 @@
+"""Governed: batches become one trusted table per dataset."""

@@ -1,0 +1,1 @@
+"""Batches as governance saw them: findings, and the rows held back with their reasons."""

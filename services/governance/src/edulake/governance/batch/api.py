@@ -1,0 +1,54 @@
+"""What governance found in a batch, for stewards and for whoever answers for the source."""
+
+from typing import Annotated
+
+from edulake.common.db import ReadSession
+from edulake.common.identity import Subject, authenticated
+from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.service import Res
+from edulake.governance.batch import repository, service
+from edulake.governance.batch.schemas import FindingOut, HeldRow
+from edulake.governance.run.service import visible_run
+from fastapi import APIRouter, Query
+
+router = APIRouter(prefix="/api/governance/batches", tags=["batches"])
+Caller = Annotated[Subject, authenticated()]
+Chosen = Annotated[str | None, Query(max_length=100)]
+
+
+@router.get("/{batch_id}/findings", summary="批次的问题清单")
+async def findings(
+    batch_id: str,
+    caller: Caller,
+    session: ReadSession,
+    resources: Res,
+    rule_id: Chosen = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[FindingOut]:
+    await visible_run(session, batch_id, caller)
+    key = resources.settings.internal_key
+    after = decode_cursor(cursor, key, int)[0] if cursor else None
+    found = await repository.findings(session, batch_id, rule_id=rule_id, after=after, limit=limit + 1)
+    page = page_of(found, limit, lambda finding: [finding.finding_id], key)
+    return Page(items=[FindingOut.model_validate(finding) for finding in page.items], next=page.next)
+
+
+@router.get("/{batch_id}/quarantine", summary="被隔离的行与原因")
+async def quarantine(
+    batch_id: str,
+    caller: Caller,
+    session: ReadSession,
+    resources: Res,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[HeldRow]:
+    await visible_run(session, batch_id, caller)
+    index = await repository.quarantine(session, batch_id)
+    if index is None:
+        return Page(items=[])
+    key = resources.settings.internal_key
+    after = decode_cursor(cursor, key, int)[0] if cursor else 0
+    lake = resources.extra["lake"]
+    rows = await service.held_rows(resources, lake, index, after=after, limit=limit + 1)
+    return page_of(rows, limit, lambda row: [row.row_no], key)

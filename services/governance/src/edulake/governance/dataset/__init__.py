@@ -1,0 +1,1 @@
+"""Governed datasets: their contracts, versions, merging and restoring."""

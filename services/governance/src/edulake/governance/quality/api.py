@@ -1,0 +1,52 @@
+"""Quality reports: of a dataset over time, and of one batch."""
+
+from typing import Annotated
+
+from edulake.common.db import ReadSession
+from edulake.common.errors import NotFound
+from edulake.common.identity import Subject, authenticated, require
+from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.service import Res
+from edulake.governance.quality import repository
+from edulake.governance.quality.schemas import NewestOut, ReportOut
+from edulake.governance.run.service import contacts_of, visible_run
+from fastapi import APIRouter
+
+router = APIRouter(prefix="/api/governance", tags=["quality"])
+Caller = Annotated[Subject, authenticated()]
+Overseer = Annotated[
+    Subject, require("steward", "owner", "approver", "security_admin", "audit_admin", "service")
+]
+
+
+@router.get("/quality", summary="各数据集最新的质量报告；联系人只看到自己来源的")
+async def newest(caller: Caller, session: ReadSession) -> list[NewestOut]:
+    """One line a dataset of the standards, so there are no pages."""
+    found = await repository.newest_of_each(session, contacts_of(caller))
+    return [NewestOut.model_validate({"report": now, "before": before}) for now, before in found]
+
+
+@router.get("/datasets/{dataset}/quality", summary="数据集历次质量报告")
+async def of_dataset(
+    dataset: str,
+    _caller: Overseer,
+    session: ReadSession,
+    resources: Res,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[ReportOut]:
+    key = resources.settings.internal_key
+    before = decode_cursor(cursor, key, int)[0] if cursor else None
+    page = page_of(
+        await repository.of_dataset(session, dataset, before, limit + 1), limit, lambda r: [r.landed_no], key
+    )
+    return Page(items=[ReportOut.model_validate(report) for report in page.items], next=page.next)
+
+
+@router.get("/batches/{batch_id}/quality", summary="批次质量报告")
+async def of_batch(batch_id: str, caller: Caller, session: ReadSession) -> ReportOut:
+    await visible_run(session, batch_id, caller)
+    report = await repository.latest_of_batch(session, batch_id)
+    if report is None:
+        raise NotFound("该批次还没有质量报告", "the batch has no quality report yet")
+    return ReportOut.model_validate(report)

@@ -1,0 +1,1 @@
+"""Raw: sources deliver batches, which land sealed."""

@@ -1,0 +1,1 @@
+"""Batches: received, read, landed sealed, and followed until they are published."""

@@ -1,0 +1,114 @@
+"""Deliveries in, batches out."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from edulake.common.db import ReadSession, Session
+from edulake.common.identity import Subject, authenticated, require
+from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.service import Res
+from edulake.ingest.batch import repository, service
+from edulake.ingest.batch.delivery import admit, deliver, settings_of
+from edulake.ingest.batch.landing import Landed
+from edulake.ingest.batch.receive import receive_file, receive_rows
+from edulake.ingest.batch.schemas import BatchOut, Status, SummaryOut, shown
+from edulake.ingest.models import Batch
+from edulake.ingest.source.service import OVERSEERS, contact_filter
+from fastapi import APIRouter, Query, Request, Response
+
+router = APIRouter(prefix="/api/ingest", tags=["batches"])
+Deliverer = Annotated[Subject, require("source_contact", "steward")]
+Reader = Annotated[Subject, require("source_contact", *OVERSEERS)]
+Choice = Annotated[str | None, Query(max_length=63)]
+_TARGET = "/sources/{source}/datasets/{dataset}"
+
+
+def _body(media_type: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """The request body for the OpenAPI document; the body itself is read as a stream."""
+    schema = {"type": "object", "required": list(properties), "properties": properties}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+_PERIOD = {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$", "example": "2024"}
+_FILE_BODY = _body("multipart/form-data", {"file": {"type": "string", "format": "binary"}, "period": _PERIOD})
+_ROWS_BODY = _body(
+    "application/json",
+    {"period": _PERIOD, "rows": {"type": "array", "items": {"type": "object"}, "minItems": 1}},
+)
+
+
+@router.post(
+    _TARGET + "/deliveries",
+    status_code=202,
+    response_model=BatchOut,
+    summary="报送一个文件（CSV、XLSX、JSONL）；原批次仍有效时再报送同一文件返回原批次（200）",
+    openapi_extra=_FILE_BODY,
+)
+async def deliver_file(
+    source: str, dataset: str, request: Request, caller: Deliverer, resources: Res, response: Response
+) -> BatchOut:
+    to = await admit(resources, caller, source, dataset)
+    return _answer(await deliver(resources, request, caller, to, receive_file), resources, response)
+
+
+@router.post(
+    _TARGET + "/rows",
+    status_code=202,
+    response_model=BatchOut,
+    summary="推送若干行 JSON，追加到该来源同期已报的数据；原批次仍有效时再推送相同内容返回原批次（200）",
+    openapi_extra=_ROWS_BODY,
+)
+async def push_rows(
+    source: str, dataset: str, request: Request, caller: Deliverer, resources: Res, response: Response
+) -> BatchOut:
+    to = await admit(resources, caller, source, dataset)
+    return _answer(await deliver(resources, request, caller, to, receive_rows), resources, response)
+
+
+def _answer(landed: Landed, resources: Res, response: Response) -> BatchOut:
+    response.status_code = 202 if landed.is_new else 200
+    response.headers["Location"] = f"{router.prefix}/batches/{landed.batch.batch_id}"
+    return _shown(landed.batch, resources)
+
+
+def _shown(batch: Batch, resources: Res) -> BatchOut:
+    return shown(batch, settings_of(resources).batch_overdue_s)
+
+
+@router.get("/batches", summary="批次列表，新的在前；联系人只看到自己来源的批次")
+async def list_batches(
+    reader: Reader,
+    session: ReadSession,
+    resources: Res,
+    dataset: Choice = None,
+    source: Choice = None,
+    status: Status | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[BatchOut]:
+    key = resources.settings.internal_key
+    chosen = {"dataset": dataset, "source_id": source, "status": status}
+    rows = await repository.list_before(
+        session,
+        contact=contact_filter(reader),
+        filters={name: value for name, value in chosen.items() if value is not None},
+        before=decode_cursor(cursor, key, int)[0] if cursor else None,
+        limit=limit + 1,
+    )
+    page = page_of(rows, limit, lambda row: [row.landed_no], key)
+    return Page(items=[_shown(row, resources) for row in page.items], next=page.next)
+
+
+@router.get("/batches/{batch_id}", summary="一个批次的状态与结果")
+async def get_batch(batch_id: UUID, reader: Reader, session: ReadSession, resources: Res) -> BatchOut:
+    return _shown(await service.get(session, batch_id, reader), resources)
+
+
+@router.post("/batches/{batch_id}/withdraw", summary="在治理之前撤回批次")
+async def withdraw(batch_id: UUID, caller: Deliverer, session: Session, resources: Res) -> BatchOut:
+    return _shown(await service.withdraw(session, batch_id, caller), resources)
+
+
+@router.get("/summary", summary="归集总览")
+async def summary(_caller: Annotated[Subject, authenticated()], session: ReadSession) -> SummaryOut:
+    return SummaryOut.model_validate(await repository.summary(session))

@@ -1,0 +1,181 @@
+"""Landing: sealed objects first, then batch, manifest and event in one transaction.
+
+A crash in between leaves objects that no batch names; the same delivery adopts them, the sweeper
+removes them. Whoever stores, adopts or removes the objects of a digest holds its lock.
+
+What a source delivers for a period lands one after the other, and `landed_no` says in which order; it is
+drawn where the order of events is decided too, so that both agree within a dataset.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from edulake.common import faults
+from edulake.common.bus import announce
+from edulake.common.clock import now
+from edulake.common.events import RawBatchLanded
+from edulake.common.events.base import new_event_id
+from edulake.common.gm import sm3_hex
+from edulake.common.lake import DataFile, Lake
+from edulake.common.service import Resources
+from edulake.ingest.batch import repository
+from edulake.ingest.batch.receive import Staged
+from edulake.ingest.models import PUSHED, Batch, Source
+from edulake.ingest.source.readers.run import Reading
+from edulake.ingest.source.readers.sniff import chunks
+from sqlalchemy.ext.asyncio import AsyncSession
+
+ORIGINAL, ROWS = "original", "rows"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A staged delivery with its address; `seconds` collects how long each step took."""
+
+    source: Source
+    dataset: str
+    staged: Staged
+    delivered_by: str
+    seconds: dict[str, float]
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        return self.source.mapping.get(self.dataset, {})
+
+    @property
+    def defaults(self) -> dict[str, str]:
+        return self.source.defaults.get(self.dataset, {})
+
+    @property
+    def terms(self) -> str:
+        """What of the registration decides what becomes of the file; with other terms it is another delivery.
+
+        Beside the mapping and the defaults: the authority decides which source wins, the title tells the
+        stage of schools whose rows do not.
+        """
+        source = self.source
+        read_under: list[object] = [self.mapping, self.defaults, source.authority, source.title]
+        if self.staged.is_push:  # the same bytes as a file replace, pushed they add: not one delivery
+            read_under.append(PUSHED)
+        return sm3_hex(orjson.dumps(read_under, option=orjson.OPT_SORT_KEYS))
+
+    @property
+    def rows_object(self) -> str:
+        return f"raw/{self.dataset}/{self.staged.digest}/{ROWS}"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """The batch of a delivery; `is_new` is False when the same delivery came before."""
+
+    batch: Batch
+    is_new: bool
+
+
+async def find_earlier(resources: Resources, parcel: Parcel) -> Landed | None:
+    """The batch this very delivery made before and that is in effect, so that it need not be read again."""
+    async with resources.database.read() as session:
+        batch = await _repeated(session, parcel)
+    return Landed(batch, is_new=False) if batch else None
+
+
+async def _repeated(session: AsyncSession, parcel: Parcel) -> Batch | None:
+    return await repository.find_repeated(
+        session,
+        source_id=parcel.source.id,
+        dataset=parcel.dataset,
+        period=parcel.staged.period,
+        digest=parcel.staged.digest,
+        terms=parcel.terms,
+    )
+
+
+async def land(resources: Resources, lake: Lake, parcel: Parcel, reading: Reading, rows: Path) -> Landed:
+    """Seal, store and announce a delivery once, however many bring it at the same time."""
+    await faults.point("ingest.before_land")
+    began = time.perf_counter()
+    async with resources.database.transaction() as session:
+        await repository.lock_object(session, parcel.dataset, parcel.staged.digest)
+        objects = await _store(resources, lake, parcel, rows)
+        await faults.point("ingest.after_object")
+        # Only now, so that nobody waits for somebody else's bytes to be sealed.
+        await repository.lock_period(session, parcel.source.id, parcel.dataset, parcel.staged.period)
+        if earlier := await _repeated(session, parcel):
+            return Landed(earlier, is_new=False)
+        parcel.seconds["land"] = round(time.perf_counter() - began, 3)
+        batch = _batch(parcel, reading)
+        # The manifest of the dataset first: whoever has it numbers the next batch and announces it next.
+        await lake.record_objects(
+            session,
+            parcel.dataset,
+            objects,
+            batch_id=str(batch.batch_id),
+            content_digest=parcel.staged.digest,
+            row_count=reading.rows,
+        )
+        await repository.add(session, batch)
+        await announce(session, _landed_event(batch, parcel))
+    await faults.point("ingest.after_commit")
+    return Landed(batch, is_new=True)
+
+
+async def _store(resources: Resources, lake: Lake, parcel: Parcel, rows: Path) -> list[DataFile]:
+    ring = resources.keys.ring("seal")
+    digest = parcel.staged.digest
+    parts = ((ORIGINAL, parcel.staged.path), (ROWS, rows))
+    return [await lake.put_raw(parcel.dataset, digest, name, chunks(path), ring) for name, path in parts]
+
+
+def _batch(parcel: Parcel, reading: Reading) -> Batch:
+    moment = now()
+    return Batch(
+        batch_id=new_event_id(),
+        source_id=parcel.source.id,
+        dataset=parcel.dataset,
+        period=parcel.staged.period,
+        digest=parcel.staged.digest,
+        terms=parcel.terms,
+        filename=parcel.staged.filename,
+        format=PUSHED if parcel.staged.is_push else reading.format,
+        encoding=reading.encoding or "",
+        size_bytes=parcel.staged.size_bytes,
+        columns=reading.headers,
+        notes=reading.notes,
+        status="landed",
+        is_withdrawn=False,
+        rows_landed=reading.rows,
+        quarantined_by_rule={},
+        refusal_zh="",
+        refusal_en="",
+        seconds_by_step=dict(parcel.seconds),
+        reason_zh="",
+        reason_en="",
+        delivered_by=parcel.delivered_by,
+        created_at=moment,
+        updated_at=moment,
+    )
+
+
+def _landed_event(batch: Batch, parcel: Parcel) -> RawBatchLanded:
+    source = parcel.source
+    return RawBatchLanded(
+        dataset=batch.dataset,
+        batch_id=str(batch.batch_id),
+        source_id=source.id,
+        source_title=source.title,
+        organisation=source.organisation,
+        contact=source.contact,
+        authority=source.authority,
+        period=batch.period,
+        digest=batch.digest,
+        object=parcel.rows_object,
+        format=batch.format,
+        encoding=batch.encoding,
+        row_count=batch.rows_landed,
+        landed_no=batch.landed_no,
+        columns=batch.columns,
+        mapping=parcel.mapping,
+        defaults=parcel.defaults,
+    )

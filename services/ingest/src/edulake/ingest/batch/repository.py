@@ -1,0 +1,206 @@
+"""Batches in the database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from edulake.common import locks
+from edulake.common.locks import Space
+from edulake.ingest.models import PUSHED, Batch, Published, Source
+from sqlalchemy import exists, func, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+#: Ends of a batch whose rows are not in effect.
+WITHOUT_EFFECT = ("quarantined", "refused", "superseded")
+
+_VOUCHED = text(
+    "SELECT EXISTS (SELECT FROM lake.manifest WHERE zone = 'raw' AND table_name = :dataset "
+    "AND files @> jsonb_build_array(jsonb_build_object('path', CAST(:path AS text))))"
+)
+
+
+async def lock_object(session: AsyncSession, dataset: str, digest: str) -> None:
+    """Be the only one to store, adopt or remove the objects of a digest until the transaction ends."""
+    await locks.lock(session, Space.RAW_OBJECT, f"{dataset}/{digest}")
+
+
+async def is_named(session: AsyncSession, dataset: str, digest: str, path: str) -> bool:
+    """Whether a batch or a manifest of the lake names the object."""
+    named = await session.scalar(select(exists().where(Batch.dataset == dataset, Batch.digest == digest)))
+    return bool(named or await session.scalar(_VOUCHED, {"dataset": dataset, "path": path}))
+
+
+async def named_among(session: AsyncSession, objects: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the objects (dataset, digest) that a batch names."""
+    query = select(Batch.dataset, Batch.digest).where(tuple_(Batch.dataset, Batch.digest).in_(objects))
+    return {(row.dataset, row.digest) for row in await session.execute(query.distinct())}
+
+
+async def lock_period(session: AsyncSession, source_id: str, dataset: str, period: str) -> None:
+    """Be the only one to land what a source delivers for a period until the transaction ends."""
+    await locks.lock(session, Space.DELIVERY, f"{source_id}/{dataset}/{period}")
+
+
+async def find_repeated(
+    session: AsyncSession, *, source_id: str, dataset: str, period: str, digest: str, terms: str
+) -> Batch | None:
+    """The batch the same delivery made before, if it is still in effect.
+
+    It is not once it came to nothing, or anything that counts landed after it for the period: for a file
+    any other batch, for a push (which stands beside other pushes) a file. Until then the same delivery
+    says nothing new, and a sender that missed the answer must not make a second batch (ADR 0015).
+    """
+    later = aliased(Batch)
+    place = (Batch.source_id == source_id, Batch.dataset == dataset, Batch.period == period)
+    replaced = exists().where(
+        later.source_id == Batch.source_id,
+        later.dataset == Batch.dataset,
+        later.period == Batch.period,
+        later.landed_no > Batch.landed_no,
+        ~later.is_withdrawn,
+        or_(Batch.format != PUSHED, later.format != PUSHED),
+    )
+    query = select(Batch).where(
+        *place,
+        Batch.digest == digest,
+        Batch.terms == terms,
+        ~Batch.is_withdrawn,
+        Batch.status.not_in(WITHOUT_EFFECT),
+        ~replaced,
+    )
+    return cast(Batch | None, await session.scalar(query.order_by(Batch.landed_no.desc()).limit(1)))
+
+
+async def add(session: AsyncSession, batch: Batch) -> None:
+    session.add(batch)
+    await session.flush()
+
+
+async def find(session: AsyncSession, batch_id: UUID, *, for_update: bool = False) -> Batch | None:
+    found: Batch | None = await session.get(Batch, batch_id, with_for_update=for_update)
+    return found
+
+
+async def list_before(
+    session: AsyncSession,
+    *,
+    contact: Sequence[str] | None,
+    filters: dict[str, str],
+    before: int | None,
+    limit: int,
+) -> list[Batch]:
+    """Latest landed first; only those of a contact's sources when its names are given.
+
+    `before`: landed_no of the last page's last.
+    """
+    query = select(Batch).order_by(Batch.landed_no.desc()).limit(limit)
+    query = query.where(*(getattr(Batch, name) == value for name, value in filters.items()))
+    if contact is not None:
+        query = query.where(Batch.source_id.in_(select(Source.id).where(Source.contact.in_(contact))))
+    if before is not None:
+        query = query.where(Batch.landed_no < before)
+    return list(await session.scalars(query))
+
+
+async def newest_published(session: AsyncSession, dataset: str) -> Published | None:
+    """What is published of a dataset; held, so that two events of one dataset take turns."""
+    found: Published | None = await session.get(Published, dataset, with_for_update=True)
+    return found
+
+
+async def keep_published(session: AsyncSession, dataset: str, governed_version: int, version: int) -> None:
+    """Remember the newest governed version that was published."""
+    statement = insert(Published).values(dataset=dataset, governed_version=governed_version, version=version)
+    newer = statement.excluded.governed_version > Published.governed_version
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Published.dataset],
+            set_={
+                "governed_version": statement.excluded.governed_version,
+                "version": statement.excluded.version,
+            },
+            where=newer,
+        )
+    )
+
+
+async def publish_up_to(
+    session: AsyncSession,
+    dataset: str,
+    governed_version: int,
+    version: int,
+    batch_id: UUID | None,
+    at: datetime,
+) -> int:
+    """Mark what a publication holds: every governed batch up to its version, and the one it names.
+
+    A batch whose own publication was refused is among them: a later one holds its rows.
+    """
+    unpublished = (Batch.status == "refused") & Batch.refused_version.is_not(None)
+    governed = or_(Batch.status == "governed", unpublished) & (Batch.governed_version <= governed_version)
+    statement = (
+        update(Batch)
+        .where(Batch.dataset == dataset, or_(governed, Batch.batch_id == batch_id))
+        .where(or_(Batch.status.in_(("landed", "governed")), unpublished))
+        .values(status="published", published_version=version, reason_zh="", reason_en="", updated_at=at)
+    )
+    result = await session.execute(statement)
+    return int(cast(Any, result).rowcount)
+
+
+async def settle_withdrawn(
+    session: AsyncSession, dataset: str, governed_version: int, reason: tuple[str, str], at: datetime
+) -> None:
+    """Withdrawn batches whose rows were still served are so no longer: give them their plain reason back."""
+    statement = (
+        update(Batch)
+        .where(Batch.dataset == dataset, Batch.status == "withdrawn")
+        .where(Batch.refused_version <= governed_version)
+        .values(refused_version=None, reason_zh=reason[0], reason_en=reason[1], updated_at=at)
+    )
+    await session.execute(statement)
+
+
+async def summary(session: AsyncSession) -> dict[str, Any]:
+    """Counts over everything that landed, and the newest batch of each dataset."""
+    by_status = await session.execute(select(Batch.status, func.count()).group_by(Batch.status))
+    datasets = await _by_dataset(session)
+    return {
+        "sources": await session.scalar(select(func.count()).select_from(Source)) or 0,
+        "batches": {row[0]: row[1] for row in by_status},
+        "batches_by_dataset": {one["dataset"]: one["batches"] for one in datasets},
+        "rows_landed": sum(one["rows_landed"] for one in datasets),
+        "last_landed_at": max((one["last_landed_at"] for one in datasets), default=None),
+        "datasets": datasets,
+    }
+
+
+async def _by_dataset(session: AsyncSession) -> list[dict[str, Any]]:
+    counts = select(
+        Batch.dataset, func.count().label("batches"), func.sum(Batch.rows_landed).label("rows_landed")
+    ).group_by(Batch.dataset)
+    newest = (
+        select(
+            Batch.dataset,
+            Batch.batch_id.label("last_batch_id"),
+            Batch.status.label("last_status"),
+            Batch.rows_landed.label("last_rows"),
+            Batch.created_at.label("last_landed_at"),
+        )
+        .ext(distinct_on(Batch.dataset))
+        .order_by(Batch.dataset, Batch.landed_no.desc())
+    )
+    counted = {row.dataset: row for row in await session.execute(counts)}
+    return [
+        {
+            **row._mapping,
+            "last_batch_id": str(row.last_batch_id),
+            "batches": counted[row.dataset].batches,
+            "rows_landed": int(counted[row.dataset].rows_landed),
+        }
+        for row in await session.execute(newest)
+        if row.dataset in counted
+    ]

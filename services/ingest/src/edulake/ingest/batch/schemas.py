@@ -1,0 +1,111 @@
+"""Batches as the API shows them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from edulake.common.clock import now
+from edulake.ingest.batch.remarks import Remark, remarks_on
+from edulake.ingest.models import Batch
+from pydantic import BaseModel, StringConstraints
+
+Period = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$")]
+Status = Literal["landed", "governed", "published", "quarantined", "refused", "superseded", "withdrawn"]
+#: How far on its way a batch is; what is decided otherwise has no way left.
+STEPS = ("landed", "governed", "published")
+#: What a batch that is not decided waits for.
+WAITS_FOR = {
+    "landed": ("治理", "governance"),
+    "governed": ("发布", "publication"),
+}
+
+
+class Progress(BaseModel):
+    """`done` of `total` steps; the steps inside governing are shown by governance."""
+
+    step: str
+    done: int
+    total: int
+
+
+class BatchOut(BaseModel):
+    batch_id: str
+    source_id: str
+    dataset: str
+    period: str
+    digest: str
+    filename: str
+    format: str
+    encoding: str
+    size_bytes: int
+    columns: list[str]
+    notes: dict[str, Any]
+    remarks: list[Remark]
+    status: Status
+    rows_landed: int
+    rows_governed: int | None
+    rows_quarantined: int | None
+    quarantined_by_rule: dict[str, int]
+    governed_version: int | None
+    published_version: int | None
+    seconds_by_step: dict[str, float]
+    progress: Progress
+    reason_zh: str
+    reason_en: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class DatasetSummary(BaseModel):
+    """What landed of one dataset, and its newest batch; `rows_landed` counts every batch."""
+
+    dataset: str
+    batches: int
+    rows_landed: int
+    last_batch_id: str
+    last_status: Status
+    last_rows: int
+    last_landed_at: datetime
+
+
+class SummaryOut(BaseModel):
+    """Counts over everything that landed; no names, no values."""
+
+    sources: int
+    batches: dict[str, int]
+    batches_by_dataset: dict[str, int]
+    rows_landed: int
+    last_landed_at: datetime | None
+    datasets: list[DatasetSummary]
+
+
+def shown(batch: Batch, overdue_s: float) -> BatchOut:
+    """A batch as the API shows it; one that waits for longer than `overdue_s` seconds says that it does."""
+    own = ("batch_id", "progress", "reason_zh", "reason_en", "remarks")
+    facts = {name: getattr(batch, name) for name in BatchOut.model_fields if name not in own}
+    reason_zh, reason_en = _reason(batch, overdue_s)
+    return BatchOut(
+        batch_id=str(batch.batch_id),
+        remarks=remarks_on(batch.notes),
+        progress=_progress(batch.status),
+        reason_zh=reason_zh,
+        reason_en=reason_en,
+        **facts,
+    )
+
+
+def _reason(batch: Batch, overdue_s: float) -> tuple[str, str]:
+    """Why it is as it is. Whatever got lost on the way, a batch never waits without a word (P1)."""
+    waited_s = (now() - batch.updated_at).total_seconds()
+    if batch.reason_zh or batch.status not in WAITS_FOR or waited_s < overdue_s:
+        return batch.reason_zh, batch.reason_en
+    zh, en = WAITS_FOR[batch.status]
+    minutes = int(waited_s // 60)
+    return (
+        f"已等待{zh} {minutes} 分钟，仍未完成；数据已安全保存，无须重新报送，请联系数据治理工程师",
+        f"has waited {minutes} minutes for {en}; the delivery is safe, do not send it again, ask a steward",
+    )
+
+
+def _progress(status: str) -> Progress:
+    done = {"landed": 1, "governed": 2}.get(status, len(STEPS))
+    return Progress(step=status, done=done, total=len(STEPS))

@@ -1,0 +1,50 @@
+"""What a source may do with a batch that landed."""
+
+from uuid import UUID
+
+from edulake.common.bus import announce
+from edulake.common.clock import now
+from edulake.common.events import RawBatchWithdrawn
+from edulake.common.identity import Subject
+from edulake.ingest.batch import repository
+from edulake.ingest.batch.problems import BatchNotFound, TooLate
+from edulake.ingest.models import Batch
+from edulake.ingest.source import service as sources
+from sqlalchemy.ext.asyncio import AsyncSession
+
+WITHDRAWN = ("来源已撤回", "withdrawn by its source")
+
+
+async def get(session: AsyncSession, batch_id: UUID, subject: Subject, *, for_update: bool = False) -> Batch:
+    """The batch; BatchNotFound also for who may not see it, so that ids tell nothing."""
+    batch = await repository.find(session, batch_id, for_update=for_update)
+    if batch is not None:
+        source = await sources.get(session, batch.source_id)
+        if sources.may_see(subject, source.contact):
+            return batch
+    raise BatchNotFound(f"没有批次 {batch_id}", f"no batch {batch_id}", where="path.batch_id")
+
+
+async def withdraw(session: AsyncSession, batch_id: UUID, subject: Subject) -> Batch:
+    """Take a batch back before it is governed; a second withdrawal changes nothing."""
+    batch = await get(session, batch_id, subject, for_update=True)
+    sources.refuse_strangers(subject, (await sources.get(session, batch.source_id)).contact)
+    if batch.status == "withdrawn":
+        return batch
+    if batch.status != "landed":
+        raise TooLate(
+            f"批次已是 {batch.status}，不能撤回",
+            f"the batch is {batch.status} already",
+            mend_zh="报送改正后的文件，新批次会替代它",
+            mend_en="deliver a mended file; its batch replaces this one",
+        )
+    batch.status, batch.is_withdrawn, batch.updated_at = "withdrawn", True, now()
+    batch.reason_zh, batch.reason_en = WITHDRAWN
+    await announce_withdrawal(session, batch, subject.id)
+    return batch
+
+
+async def announce_withdrawal(session: AsyncSession, batch: Batch, by: str) -> None:
+    """Tell that a batch is taken back; telling it again changes nothing."""
+    whose = {"dataset": batch.dataset, "source_id": batch.source_id}
+    await announce(session, RawBatchWithdrawn(**whose, batch_id=str(batch.batch_id), by=by))

@@ -1,0 +1,167 @@
+"""Registering sources: everything they name must exist in the contracts."""
+
+from difflib import get_close_matches
+
+from edulake.common.clock import now
+from edulake.common.errors import Conflict, Forbidden, NotFound, Unprocessable
+from edulake.common.identity import Subject
+from edulake.common.standards import Contract, Standards
+from edulake.ingest.models import Source, SourceRevision
+from edulake.ingest.source import repository
+from edulake.ingest.source.schemas import SourceIn
+from sqlalchemy.ext.asyncio import AsyncSession
+
+#: Who may see every source and batch; a source contact sees its own.
+OVERSEERS = ("steward", "owner", "approver", "system_admin", "security_admin", "audit_admin", "service")
+
+
+class SourceExists(Conflict):
+    code, title_zh, title_en = "source-exists", "来源已登记", "Source is registered already"
+
+
+class SourceNotFound(NotFound):
+    code, title_zh, title_en = "unknown-source", "没有这个来源", "No such source"
+
+
+class SourceInvalid(Unprocessable):
+    code, title_zh, title_en = "source-invalid", "来源登记有误", "Source does not fit the contracts"
+
+
+class NotTheContact(Forbidden):
+    code, title_zh, title_en = "not-the-contact", "不是该来源的联系人", "Not the contact of this source"
+
+
+def check(wanted: SourceIn, standards: Standards) -> None:
+    """SourceInvalid naming the first dataset or field that no contract knows."""
+    for index, dataset in enumerate(wanted.datasets):
+        if dataset not in standards.datasets:
+            raise _unknown("数据集", "dataset", dataset, sorted(standards.datasets), f"body.datasets.{index}")
+    for part, by_dataset in (("mapping", wanted.mapping), ("defaults", wanted.defaults)):
+        for dataset, pairs in by_dataset.items():
+            if dataset not in wanted.datasets:
+                known = sorted(wanted.datasets)
+                raise _unknown("本来源的数据集", "dataset of this source", dataset, known, f"body.{part}")
+            named = pairs.values() if part == "mapping" else pairs.keys()
+            _check_fields(named, standards.datasets[dataset], f"body.{part}.{dataset}")
+
+
+def _check_fields(named: object, contract: Contract, where: str) -> None:
+    known = [field.name for field in contract.fields]
+    for name in named:  # type: ignore[attr-defined]
+        if name not in known:
+            raise _unknown(f"{contract.title}的字段", f"field of {contract.name}", name, known, where)
+
+
+def _unknown(zh: str, en: str, name: str, known: list[str], where: str) -> SourceInvalid:
+    near = get_close_matches(name, known, 1)
+    return SourceInvalid(
+        f"没有{zh}：{name}",
+        f"no {en} named {name}",
+        mend_zh=f"是否指 {near[0]}？" if near else "改用 known 中的名称",
+        mend_en=f"did you mean {near[0]}?" if near else "use a name listed in `known`",
+        where=where,
+        known=known,
+    )
+
+
+async def register(
+    session: AsyncSession, source_id: str, wanted: SourceIn, by: Subject
+) -> tuple[Source, bool]:
+    """Register a source; the same registration again changes nothing. SourceExists when it differs."""
+    moment = now()
+    facts = {
+        **wanted.model_dump(),
+        "id": source_id,
+        "revision": 1,
+        "created_at": moment,
+        "updated_at": moment,
+    }
+    created = await repository.add(session, facts)
+    source = await get(session, source_id)
+    if created:
+        await _keep(session, source, wanted, by)
+    elif _body(source) != wanted.model_dump(include=set(SourceIn.model_fields)):
+        raise SourceExists(
+            f"来源 {source_id} 已登记，内容不同",
+            f"source {source_id} is registered with other content",
+            mend_zh="用 PUT 更新",
+            mend_en="update it with PUT",
+            where="body.id",
+        )
+    return source, created
+
+
+async def replace(session: AsyncSession, source_id: str, wanted: SourceIn, by: Subject) -> Source:
+    """Replace a registration and keep the one before; nothing happens when nothing changed."""
+    source = await repository.lock(session, source_id)
+    if source is None:
+        raise _not_found(source_id)
+    body = wanted.model_dump(include=set(SourceIn.model_fields))
+    if _body(source) == body:
+        return source
+    for name, value in body.items():
+        setattr(source, name, value)
+    source.revision += 1
+    source.updated_at = now()
+    await _keep(session, source, wanted, by)
+    return source
+
+
+async def _keep(session: AsyncSession, source: Source, wanted: SourceIn, by: Subject) -> None:
+    await repository.add_revision(
+        session,
+        SourceRevision(
+            source_id=source.id,
+            revision=source.revision,
+            body=wanted.model_dump(mode="json", include=set(SourceIn.model_fields)),
+            changed_by=by.id,
+            changed_at=source.updated_at,
+        ),
+    )
+
+
+def _body(source: Source) -> dict[str, object]:
+    return {name: getattr(source, name) for name in SourceIn.model_fields}
+
+
+async def get(session: AsyncSession, source_id: str) -> Source:
+    """The source; raises SourceNotFound."""
+    source = await repository.find(session, source_id)
+    if source is None:
+        raise _not_found(source_id)
+    return source
+
+
+def _not_found(source_id: str) -> SourceNotFound:
+    return SourceNotFound(
+        f"来源 {source_id[:63]} 没有登记",
+        f"source {source_id[:63]} is not registered",
+        mend_zh="请数据治理工程师登记来源",
+        mend_en="ask a steward to register it",
+        where="path.source",
+    )
+
+
+def is_contact(subject: Subject, contact: str) -> bool:
+    """Whether a source that names `contact` means this subject."""
+    return subject.has("source_contact") and contact in repository.contact_names(subject)
+
+
+def may_see(subject: Subject, contact: str) -> bool:
+    return subject.has(*OVERSEERS) or is_contact(subject, contact)
+
+
+def refuse_strangers(subject: Subject, contact: str) -> None:
+    """Only a steward or the source's own contact acts for a source; NotTheContact otherwise."""
+    if not (subject.has("steward") or is_contact(subject, contact)):
+        raise NotTheContact(
+            "只有该来源登记的联系人可以操作",
+            "only the contact registered for this source may do this",
+            mend_zh="请数据治理工程师更改来源的联系人",
+            mend_en="ask a steward to change the contact of the source",
+        )
+
+
+def contact_filter(subject: Subject) -> list[str] | None:
+    """Names to narrow a list to; None sees everything."""
+    return None if subject.has(*OVERSEERS) else repository.contact_names(subject)

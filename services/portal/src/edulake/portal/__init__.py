@@ -1,0 +1,1 @@
+"""Shows it: the pages people use."""

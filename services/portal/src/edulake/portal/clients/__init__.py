@@ -1,0 +1,1 @@
+"""Calls to the other services, and their answers in the portal's words."""

@@ -1,0 +1,1 @@
+"""What a person's first screen holds beside the lake itself, by role (one panel, one module)."""

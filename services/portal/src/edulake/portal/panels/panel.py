@@ -1,0 +1,23 @@
+"""A panel: what it asks the services, and the template that shows the answers."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from edulake.portal.clients.reply import Reply
+from edulake.portal.desk import Desk
+
+Asked = dict[str, Coroutine[Any, Any, Reply]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of the first screen, for these roles; `asks` names each reply for the template."""
+
+    name: str
+    roles: tuple[str, ...]
+    asks: Callable[[Desk], Asked]
+
+    @property
+    def template(self) -> str:
+        return f"overview/{self.name}.html"

@@ -1,0 +1,1 @@
+"""Published: the data plane, the share API engine and the publisher."""

@@ -1,0 +1,1 @@
+"""The SM3 chain of who read what."""

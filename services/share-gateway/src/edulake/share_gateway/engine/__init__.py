@@ -1,0 +1,1 @@
+"""The share engine: API definitions become parameterised SQL, and calls become JSON built by Postgres."""

@@ -1,0 +1,224 @@
+"""A shared API after checking: what may be asked, what may be answered, and of which types.
+
+`define` is the gate between data (`standards/apis/*.yaml`) and SQL. Whatever it lets through is safe to
+compile: every identifier is a served field of the contract, every parameter is typed and bounded.
+It fails closed: an API that does not fit its contract is refused at start and never half served.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from edulake.common.standards import ApiDefinition, CodeTable, Contract, FieldContract, Parameter
+
+#: Names that a list call uses for paging; a parameter may not take them.
+PAGING = frozenset({"cursor", "limit"})
+#: The types a column may have for a parameter of each type.
+FITTING = {
+    "string": {"string", "code"},
+    "integer": {"integer"},
+    "date": {"date"},
+    "boolean": {"boolean"},
+}
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+Strict = Literal["hide", "year"]
+SqlType = Literal["text", "bigint", "numeric", "date", "boolean"]
+SQL_TYPES: Mapping[str, SqlType] = {
+    "string": "text",
+    "code": "text",
+    "integer": "bigint",
+    "decimal": "numeric",
+    "date": "date",
+    "boolean": "boolean",
+}
+
+
+class DefinitionError(ValueError):
+    """An API definition does not fit its contract; the message names the API and the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """The form in which a field stands in a serving table: its transforms, and the level they answer to."""
+
+    share: str
+    minor: str | None
+    level: int
+
+    @classmethod
+    def of(cls, field: FieldContract) -> Self:
+        return cls(field.protect.share, field.protect.minor, field.level)
+
+    def covers(self, wanted: "Protection") -> bool:
+        """True when what was published so satisfies what is wanted now. Transforms have no order, so another
+        one does not, and a level that was raised asks for a new look at the data."""
+        return (self.share, self.minor) == (wanted.share, wanted.minor) and self.level >= wanted.level
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A served field: its type in the serving table, its protection, and how it reads under the strict mask level.
+
+    `strict`: None leaves the column as it is, `year` keeps the first four characters, `hide` shows a constant.
+    """
+
+    name: str
+    title: str
+    sql_type: SqlType
+    level: int
+    strict: Strict | None
+    protection: Protection
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A query parameter: `column` `op` value, with the bounds a value must keep."""
+
+    name: str
+    column: str
+    op: Literal["eq", "prefix", "in"]
+    type: Literal["string", "integer", "date", "boolean"]
+    required: bool
+    max_length: int
+    pattern: re.Pattern[str] | None
+    codes: frozenset[str] | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledApi:
+    """An API that can be called. Compared by identity; made once at start."""
+
+    name: str
+    version: str
+    title: str
+    level: int
+    kind: Literal["list", "one"]
+    dataset: str
+    columns: tuple[str, ...]
+    params: tuple[Param, ...]
+    order_by: tuple[str, ...]
+    page_default: int
+    page_max: int
+    cache_s: int
+    fields: Mapping[str, Column]
+    definition: ApiDefinition
+    #: Every name a call may use, and those it must.
+    names: frozenset[str]
+    required: tuple[str, ...]
+    #: Differs between any two versions of the API and of the protection of its fields.
+    stamp: bytes
+
+
+def define(
+    api: ApiDefinition, contract: Contract, codes: Mapping[str, CodeTable] | None = None
+) -> CompiledApi:
+    """Check `api` against `contract`; DefinitionError says what does not fit.
+
+    `codes` are the code tables by name; without them a parameter's code is checked by length only.
+    """
+    served = {field.name: field for field in contract.served_fields}
+    fields = {
+        name: _column(api, served, name, contract.business_key)
+        for name in dict.fromkeys((*api.columns, *api.order_by, *(p.field for p in api.parameters)))
+    }
+    params = tuple(_param(api, parameter, served, codes or {}) for parameter in api.parameters)
+    _check_whole(api, contract, params)
+    return CompiledApi(
+        name=api.name,
+        version=api.version,
+        title=api.title,
+        level=api.level,
+        kind=api.kind,
+        dataset=contract.name,
+        columns=api.columns,
+        params=params,
+        order_by=api.order_by,
+        page_default=api.page.default,
+        page_max=api.page.max,
+        cache_s=api.cache_s,
+        fields=fields,
+        definition=api,
+        names=frozenset(param.name for param in params) | (PAGING if api.kind == "list" else frozenset()),
+        required=tuple(param.name for param in params if param.required),
+        stamp=hashlib.sha256(repr((api.version, fields)).encode()).digest()[:16],
+    )
+
+
+def _column(
+    api: ApiDefinition, served: Mapping[str, FieldContract], name: str, business_key: tuple[str, ...]
+) -> Column:
+    field = served.get(name)
+    if field is None or not _IDENTIFIER.fullmatch(name):
+        raise DefinitionError(f"{api.name}: {name} is not a served field of {api.dataset}")
+    if field.level > api.level:
+        raise DefinitionError(f"{api.name}: {name} is of level {field.level}, above the API's {api.level}")
+    return Column(
+        name=name,
+        title=field.title,
+        sql_type=SQL_TYPES[field.served_type],
+        level=field.level,
+        strict=None if name in business_key else strict_form(field),
+        protection=Protection.of(field),
+    )
+
+
+def strict_form(field: FieldContract) -> Strict | None:
+    """How a field reads under the strict mask level: of level ≥3 nothing is left but the year of a date."""
+    if field.level < 3:
+        return None
+    return "year" if field.protect.share == "generalise_month" else "hide"
+
+
+def _param(
+    api: ApiDefinition,
+    parameter: Parameter,
+    served: Mapping[str, FieldContract],
+    codes: Mapping[str, CodeTable],
+) -> Param:
+    where = f"{api.name}: parameter {parameter.name}"
+    field = served[parameter.field]
+    if parameter.name in PAGING:
+        raise DefinitionError(f"{where}: the name belongs to paging")
+    if field.served_type not in FITTING[parameter.type]:
+        raise DefinitionError(f"{where}: type {parameter.type} does not fit {field.served_type}")
+    if parameter.op == "prefix" and parameter.type != "string":
+        raise DefinitionError(f"{where}: prefix needs type string")
+    table = codes.get(parameter.code_table) if parameter.code_table else None
+    return Param(
+        name=parameter.name,
+        column=parameter.field,
+        op=parameter.op,
+        type=parameter.type,
+        required=parameter.required,
+        max_length=parameter.max_length,
+        pattern=_pattern(where, parameter.pattern),
+        codes=frozenset(table.by_code) if table and parameter.op != "prefix" else None,
+        description=parameter.description,
+    )
+
+
+def _pattern(where: str, text: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text, re.ASCII) if text else None
+    except re.error as error:
+        raise DefinitionError(f"{where}: pattern: {error}") from error
+
+
+def _check_whole(api: ApiDefinition, contract: Contract, params: tuple[Param, ...]) -> None:
+    if len({param.name for param in params}) != len(params):
+        raise DefinitionError(f"{api.name}: a parameter is declared twice")
+    if len(set(api.columns)) != len(api.columns) or len(set(api.order_by)) != len(api.order_by):
+        raise DefinitionError(f"{api.name}: a column is declared twice")
+    hidden = {*api.order_by, *(param.column for param in params)} - set(api.columns)
+    if hidden:
+        raise DefinitionError(f"{api.name}: {sorted(hidden)} influence the answer but are not columns of it")
+    if api.page.default > api.page.max:
+        raise DefinitionError(f"{api.name}: page.default is above page.max")
+    fixed = {param.column for param in params if param.required and param.op == "eq"}
+    if api.kind == "one" and not fixed.issuperset(contract.business_key):
+        missing = sorted(set(contract.business_key) - fixed)
+        raise DefinitionError(f"{api.name}: kind one must require the whole business key, not {missing}")

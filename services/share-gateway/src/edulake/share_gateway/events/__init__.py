@@ -1,0 +1,1 @@
+"""Published-data events for callers outside: what changed, never the rows."""

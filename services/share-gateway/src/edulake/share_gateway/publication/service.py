@@ -1,0 +1,323 @@
+"""Publishing and rolling back: everything that changes what callers are served, each in one transaction."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import asyncpg
+import polars as pl
+from edulake.common import faults
+from edulake.common.bus import announce
+from edulake.common.clock import now
+from edulake.common.db import Database
+from edulake.common.errors import Conflict, NotFound
+from edulake.common.events import PublishedDatasetRefused, PublishedDatasetUpdated
+from edulake.common.lake import Lake, content_digest
+from edulake.common.standards import Contract, Standards
+from edulake.common.telemetry import logger
+from edulake.share_gateway.engine import serving
+from edulake.share_gateway.engine.compile import MAX_DATASET_LENGTH
+from edulake.share_gateway.engine.definition import CompiledApi, define
+from edulake.share_gateway.publication import loader, repository
+from edulake.share_gateway.publication.loader import NotPublishable
+from edulake.share_gateway.publication.schemas import Job, Publication
+from edulake.share_gateway.publication.settings import PublisherSettings
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+if TYPE_CHECKING:
+    from edulake.common.lake import Manifest
+
+log = logger(__name__)
+GOVERNED = "governed"
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the job; whatever was done is undone."""
+
+
+class VersionNotKept(Conflict):
+    code, title_zh, title_en = "version-not-kept", "该版本已超出可回退范围", "The version is no longer kept"
+
+
+class NothingToRetry(Conflict):
+    code, title_zh, title_en = "nothing-to-retry", "没有可重试的发布", "There is nothing to try again"
+
+
+class VersionNotProtected(Conflict):
+    code, title_zh, title_en = (
+        "version-not-protected",
+        "该版本的脱敏不符合现行标准",
+        "The version is not protected as the contract now declares",
+    )
+
+
+class VersionIsCurrent(Conflict):
+    code, title_zh, title_en = "version-is-current", "该版本正在服务", "The version is being served already"
+
+
+class Publisher:
+    """Turns governed versions into published ones."""
+
+    def __init__(
+        self, database: Database, lake: Lake, standards: Standards, settings: PublisherSettings
+    ) -> None:
+        self._database = database
+        self._lake = lake
+        self._contracts = standards.datasets
+        self._apis = _defined(standards)
+        self._settings = settings
+
+    async def prepare(self, job: Job) -> tuple[pl.DataFrame, dict[str, float]]:
+        """The serving rows of a job's governed version, and seconds by step; changes nothing.
+
+        Raises NotPublishable when the version must not be served, VersionGone or VersionNotFound when the
+        lake no longer has it. What is published already is not looked at again.
+        """
+        async with self._database.transaction() as session:
+            if await self._covering(session, job):
+                return pl.DataFrame(), {}
+        contract = self._contract(job)
+        loader.check_level(job.level, contract)
+        began = time.perf_counter()
+        async with self._database.transaction() as session:
+            manifest = await self._lake.manifest(session, GOVERNED, job.dataset, job.governed_version)
+        frame = await self._lake.read(manifest)
+        read_s = time.perf_counter() - began
+        rows = await asyncio.to_thread(_checked_rows, frame, manifest, contract)
+        return rows, {"read": read_s, "check": time.perf_counter() - began - read_s}
+
+    async def publish(self, job: Job, rows: pl.DataFrame, seconds: Mapping[str, float]) -> Publication:
+        """Serve the rows as the next version, and close the job: all of it or nothing.
+
+        A governed version that is published already (repeated by another batch, or overtaken by a newer one)
+        is only announced. Raises LeaseLost, or NotPublishable when Postgres refuses the rows.
+        """
+        began = time.perf_counter()
+        try:
+            async with self._database.transaction() as session:
+                await self._limit(session)
+                await repository.lock_dataset(session, job.dataset)
+                if not await repository.hold(session, job):
+                    raise LeaseLost(job.dataset)
+                published = await self._covering(session, job) or await self._swap(session, job, rows)
+                steps = {**seconds, "publish": time.perf_counter() - began}
+                await repository.end_job(
+                    session, job, "published", version=published.version, seconds_by_step=steps
+                )
+                await announce(session, _announcement(published, batch_id=job.batch_id))
+                await faults.point("publisher.before_commit")
+        except (IntegrityError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            raise _refused_by_postgres(error) from None
+        return published
+
+    async def _covering(self, session: AsyncSession, job: Job) -> Publication | None:
+        """The publication that holds what the job's version holds: its own, or a newer one made on top of it.
+
+        NotPublishable when newer ones are published but a restore has undone the version: it must neither be
+        taken for published nor replace what was restored.
+        """
+        found = await repository.published_since(session, job.dataset, job.governed_version)
+        if not found or found[0].governed_version == job.governed_version:
+            return found[0] if found else None
+        known = await self._lake.versions(session, GOVERNED, job.dataset)
+        restores = {each.version: each.restored_from for each in known if each.restored_from is not None}
+        for each in found:
+            if is_made_on(each.governed_version, job.governed_version, restores):
+                return each
+        raise NotPublishable(
+            "该治理版本已被恢复操作撤销，不再发布",
+            "a restore has undone this governed version: it is not published any more",
+        )
+
+    async def _limit(self, session: AsyncSession) -> None:
+        statement, lock = (
+            self._settings.publisher_statement_timeout_s,
+            self._settings.publisher_lock_timeout_s,
+        )
+        await session.execute(text(f"SET LOCAL statement_timeout = '{statement:d}s'"))
+        await session.execute(text(f"SET LOCAL lock_timeout = '{lock:d}s'"))
+
+    async def _swap(self, session: AsyncSession, job: Job, rows: pl.DataFrame) -> Publication:
+        contract = self._contract(job)
+        columns = serving.served_columns(contract)
+        before = await repository.current(session, job.dataset)
+        facts = {
+            "title": contract.title,
+            "row_count": rows.height,
+            "level": max(job.level, *(field.level for field in contract.served_fields)),
+            "columns": columns,
+            "protection": serving.served_protection(contract),
+        }
+        version = (await repository.add_publication(session, job, facts)).version
+        await _run(session, [serving.create_table(job.dataset, version, columns)])
+        await _copy(session, f"{job.dataset}__v{version}", rows)
+        await faults.point("publisher.after_copy")
+        await _run(session, serving.create_indexes(contract, version, columns, self._apis))
+        await _run(session, [serving.grant_reading(job.dataset, version)])
+        same_shape = before is not None and list(before.columns.items()) == list(columns.items())
+        await _run(session, serving.point_view(job.dataset, version, columns, same_shape=same_shape))
+        current = await repository.make_current(session, job.dataset, version, "publisher")
+        outdated = await repository.forget_outdated(
+            session, job.dataset, self._settings.published_versions_kept
+        )
+        await _run(session, [serving.drop_table(job.dataset, old) for old in outdated])
+        return current
+
+    def _contract(self, job: Job) -> Contract:
+        contract = self._contracts.get(job.dataset)
+        if contract is None or len(job.dataset) > MAX_DATASET_LENGTH:
+            raise NotPublishable("数据集没有标准，不能发布", "the dataset has no contract and is not served")
+        return contract
+
+
+def is_made_on(version: int, base: int, restores: Mapping[int, int]) -> bool:
+    """Whether a governed version holds what an earlier one held. `restores`: restored version → what it repeats."""
+    while version > base:
+        restored = max((each for each in restores if base < each <= version), default=None)
+        if restored is None:
+            return True
+        version = restores[restored]
+    return version == base
+
+
+async def retry(session: AsyncSession, dataset: str, by: str) -> Sequence[Job]:
+    """Have everything of a dataset that was blocked or given up tried again, with all its tries.
+
+    For a person who has mended the cause. Raises NothingToRetry.
+    """
+    reopened = await repository.reopen(session, dataset)
+    if not reopened:
+        raise NothingToRetry(
+            "该数据集没有受阻或失败的发布",
+            "no publication of the dataset is blocked or has failed",
+            where="dataset",
+        )
+    versions = [job.governed_version for job in reopened]
+    log.info("publication to be tried again", dataset=dataset, governed_versions=versions, by=by)
+    return reopened
+
+
+async def rollback(session: AsyncSession, contract: Contract, version: int, by: str) -> Publication:
+    """Serve an earlier version of a contract's dataset again, and announce it (P9).
+
+    Raises NotFound, VersionNotKept, VersionIsCurrent, or VersionNotProtected when a field of it is not in the
+    form that the contract declares now (P8).
+    """
+    dataset = contract.name
+    await repository.lock_dataset(session, dataset)
+    target = await repository.find(session, dataset, version)
+    before = await repository.current(session, dataset)
+    if target is None or before is None:
+        raise NotFound("没有这个已发布版本", "there is no such published version", where="version")
+    if target.is_current:
+        raise VersionIsCurrent("无须回退", "there is nothing to roll back", where="version")
+    if target.dropped_at is not None:
+        raise VersionNotKept("该版本的数据表已清理", "its table has been dropped", where="version")
+    _check_protection(target, contract)
+    same_shape = list(before.columns.items()) == list(target.columns.items())
+    await _run(session, serving.point_view(dataset, version, target.columns, same_shape=same_shape))
+    current = await repository.make_current(session, dataset, version, by)
+    await announce(session, _announcement(current, batch_id=current.batch_id, rolled_back=True))
+    return current
+
+
+def _check_protection(target: Publication, contract: Contract) -> None:
+    wanted, kept = serving.served_protection(contract), target.protection
+    bare = [
+        name
+        for name in target.columns
+        if name not in wanted or name not in kept or not kept[name].covers(wanted[name])
+    ]
+    if bare:
+        raise VersionNotProtected(
+            f"字段 {'、'.join(bare)} 当时的脱敏方式与现行标准不同",
+            f"not protected as the contract now declares: {', '.join(bare)}",
+            mend_zh="按现行标准重新治理该批次并发布",
+            mend_en="govern the batch again under the contract in force, and publish that",
+            where="version",
+        )
+
+
+def _defined(standards: Standards) -> list[CompiledApi]:
+    return [define(api, standards.datasets[api.dataset], standards.codes) for api in standards.apis.values()]
+
+
+def _checked_rows(frame: pl.DataFrame, manifest: "Manifest", contract: Contract) -> pl.DataFrame:
+    if frame.height != manifest.row_count or (
+        manifest.parts is None and content_digest(frame) != manifest.content_digest
+    ):
+        raise NotPublishable(
+            "湖中数据与清单摘要不符，须先核验数据湖",
+            "the lake's rows differ from their manifest: verify the lake",
+        )
+    loader.check_protected(frame, contract)
+    return loader.serving_rows(frame, contract)
+
+
+async def _copy(session: AsyncSession, table: str, rows: pl.DataFrame) -> None:
+    """COPY through the driver, inside the session's transaction (which an earlier statement has opened)."""
+    raw = await (await session.connection()).get_raw_connection()
+    driver = cast("asyncpg.Connection[Any]", raw.driver_connection)
+    await driver.copy_to_table(
+        table,
+        source=_pieces(rows),
+        schema_name="published",
+        columns=rows.columns,
+        format="csv",
+        null=loader.NULL,
+    )
+
+
+async def _pieces(rows: pl.DataFrame) -> AsyncIterator[bytes]:
+    """The CSV pieces, each made in a thread so that heart beats and other jobs go on."""
+    pieces = loader.copy_chunks(rows)
+    while piece := await asyncio.to_thread(next, pieces, b""):
+        yield piece
+
+
+async def _run(session: AsyncSession, statements: Iterable[str]) -> None:
+    connection = await session.connection()
+    for statement in statements:
+        await connection.exec_driver_sql(statement)
+
+
+def _announcement(
+    published: Publication, *, batch_id: str, rolled_back: bool = False
+) -> PublishedDatasetUpdated:
+    return PublishedDatasetUpdated(
+        dataset=published.dataset,
+        title=published.title,
+        version=published.version,
+        governed_version=published.governed_version,
+        batch_id=batch_id,
+        row_count=published.row_count,
+        content_digest=published.content_digest,
+        level=published.level,
+        rolled_back=rolled_back,
+        published_at=now(),
+    )
+
+
+def refusal(job: Job, outcome: str, reason: tuple[str, str]) -> PublishedDatasetRefused:
+    """How a job that was blocked or given up is told to the source of its batch."""
+    return PublishedDatasetRefused(
+        dataset=job.dataset,
+        governed_version=job.governed_version,
+        batch_id=job.batch_id,
+        outcome=cast('Literal["blocked", "failed"]', outcome),
+        reason_zh=reason[0],
+        reason_en=reason[1],
+        refused_at=now(),
+    )
+
+
+def _refused_by_postgres(error: Exception) -> NotPublishable:
+    """Words without the row that Postgres complains about."""
+    original = getattr(error, "orig", error)
+    state = getattr(original, "sqlstate", "") or ""
+    if state == "23505":
+        return NotPublishable("业务主键重复，须先治理", "a business key occurs twice: govern the data first")
+    return NotPublishable(f"数据库拒收（{state}）", f"Postgres refuses a value ({state})")

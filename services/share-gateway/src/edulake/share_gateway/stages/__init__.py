@@ -1,0 +1,1 @@
+"""The stages of the data plane, one verb per file."""

@@ -1,0 +1,1 @@
+"""Access tokens: keys of the issuer, verification, memory of verified tokens."""

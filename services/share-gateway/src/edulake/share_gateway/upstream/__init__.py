@@ -1,0 +1,1 @@
+"""The other services behind the gateway: which path is whose, and how it is passed on."""

@@ -1,0 +1,344 @@
+"""What the gateway's tests share: an issuer of tokens, services behind that write down what they receive,
+an engine that answers from memory, grants, and the gateway itself on a real socket.
+"""
+
+import asyncio
+import base64
+import socket
+import time
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+from edulake.common.clock import now
+from edulake.common.db import Database
+from edulake.common.events import AccessGrantChanged
+from edulake.common.service import Resources
+from edulake.common.standards import Standards
+from edulake.share_gateway.__main__ import Server, configure
+from edulake.share_gateway.app import create_app
+from edulake.share_gateway.engine.definition import CompiledApi, define
+from edulake.share_gateway.engine.query import Call, read_call
+from edulake.share_gateway.gateway import Gateway
+from edulake.share_gateway.grant.repository import put_grant
+from edulake.share_gateway.plane import Plane
+from edulake.share_gateway.settings import GatewaySettings
+from joserfc import jwt
+from joserfc.errors import SecurityWarning
+from joserfc.jwk import OKPKey
+
+
+@dataclass
+class Issuer:
+    """Signs access tokens and shows its keys like auth does. `asked` counts look-ups of the keys."""
+
+    key: OKPKey = field(default_factory=lambda: OKPKey.generate_key("Ed25519", {"kid": "k1", "use": "sig"}))
+    url: str = ""
+    issuer: str = "http://127.0.0.1:8080"
+    asked: int = 0
+    is_down: bool = False
+
+    def document(self) -> dict[str, Any]:
+        return {"keys": [self.key.as_dict(private=False)]}
+
+    def claims(self, client_id: str = "app", **over: Any) -> dict[str, Any]:
+        moment = int(time.time())
+        standard = {
+            "iss": self.issuer,
+            "sub": f"client:{client_id}",
+            "client_id": client_id,
+            "aud": "edulake",
+            "iat": moment,
+            "exp": moment + 600,
+            "jti": uuid.uuid4().hex,
+            "roles": ["applicant"],
+            "org": "测试单位",
+        }
+        return {name: value for name, value in {**standard, **over}.items() if value is not None}
+
+    def token(self, client_id: str = "app", *, header: dict[str, Any] | None = None, **over: Any) -> str:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)
+            head = {"alg": "EdDSA", "typ": "at+jwt", "kid": self.key.kid, **(header or {})}
+            return jwt.encode(head, self.claims(client_id, **over), self.key, algorithms=["EdDSA"])
+
+    def bearer(self, client_id: str = "app", **over: Any) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token(client_id, **over)}"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    """An aiohttp application on a free port of loopback."""
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    """An issuer whose keys stand at `/.well-known/jwks.json` on a port of its own."""
+    found = Issuer()
+
+    async def keys(_: web.Request) -> web.Response:
+        found.asked += 1
+        if found.is_down:
+            return web.Response(status=503)
+        return web.json_response(found.document())
+
+    app = web.Application()
+    app.router.add_get("/.well-known/jwks.json", keys)
+    async with served(app) as url:
+        found.url = url
+        yield found
+
+
+@dataclass
+class Behind:
+    """A service behind the gateway. `received` holds (method, raw target, header pairs, body)."""
+
+    url: str = ""
+    received: list[tuple[str, str, list[tuple[str, str]], bytes]] = field(default_factory=list)
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+
+    def headers(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.received[-1][2]}
+
+
+@pytest.fixture
+async def behind() -> AsyncIterator[Behind]:
+    """One server that plays every service behind."""
+    found = Behind()
+
+    async def take(request: web.Request) -> web.StreamResponse:
+        pairs = [(name.decode(), value.decode()) for name, value in request.raw_headers]
+        body = b"" if found.answer else await request.read()
+        found.received.append((request.method, request.raw_path, pairs, body))
+        if found.answer:
+            return await found.answer(request)
+        return web.json_response({"ok": True})
+
+    app = web.Application(client_max_size=2**30)
+    app.router.add_route("*", "/{rest:.*}", take)
+    async with served(app) as url:
+        found.url = url
+        yield found
+
+
+class MemoryEngine:
+    """Answers from memory in the engine's words; counts how often it was asked."""
+
+    def __init__(self, standards: Standards, page_ring: Any) -> None:
+        codes = standards.codes
+        self.apis = {
+            name: define(api, standards.datasets[api.dataset], codes) for name, api in standards.apis.items()
+        }
+        self.ring = page_ring
+        self.asked: list[tuple[str, tuple[str, ...], tuple[str, ...], str]] = []
+        self.version: int | None = 1
+        self.pause_s = 0.0
+        self.versions = SimpleNamespace(age_s=0.0)
+        self.error: Exception | None = None
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def route(self, name: str) -> CompiledApi | None:
+        return self.apis.get(name)
+
+    def validate(self, api: CompiledApi, raw_query: bytes) -> Call:
+        return read_call(api, raw_query, self.ring)
+
+    def data_version(self, dataset: str) -> int | None:
+        return self.version
+
+    async def execute(
+        self,
+        api: CompiledApi,
+        call: Call,
+        columns: tuple[str, ...],
+        districts: tuple[str, ...],
+        mask_level: str,
+    ) -> tuple[bytes, int]:
+        version = self.version or 0
+        self.asked.append((api.name, columns, districts, mask_level))
+        await asyncio.sleep(self.pause_s)
+        if self.error:
+            raise self.error
+        row = ",".join(f'"{name}":"{name} of {len(self.asked)}"' for name in columns)
+        return b'{"data":[{%b}],"next":null,"version":%d}' % (row.encode(), version), version
+
+
+@dataclass
+class Running:
+    """A gateway on a real socket, and what a test may look at inside."""
+
+    url: str
+    gateway: Gateway
+    http: httpx.AsyncClient
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def plane(self) -> Plane:
+        plane: Plane = self.gateway.service.state.plane
+        return plane
+
+    @property
+    def engine(self) -> Any:
+        return self.plane.engine
+
+
+@pytest.fixture
+def settings(make_settings: Any, issuer: Issuer, behind: Behind) -> GatewaySettings:
+    """The gateway's settings, wired to the test's stores, issuer and service behind."""
+    services = {
+        f"{name}_url": behind.url for name in ("catalog", "ingest", "governance", "workorder", "portal")
+    }
+    found: GatewaySettings = make_settings(
+        GatewaySettings, auth_url=issuer.url, access_poll_ms=50, reader_pool_size=2, **services
+    )
+    issuer.issuer = found.issuer
+    return found
+
+
+class Served(Server):
+    """Our server without its signal handlers, and with an error instead of an exit when it cannot start."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            raise RuntimeError("the gateway did not start") from error
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def memory_engine(resources: Resources) -> Any:
+    return MemoryEngine(resources.standards, resources.keys.ring("page"))
+
+
+@asynccontextmanager
+async def run_gateway(settings: GatewaySettings) -> AsyncIterator[Running]:
+    """The gateway as a process runs it: its protocol class, its limits, a real socket."""
+    gateway = create_app(settings, engine_opener=memory_engine)
+    config = configure(settings, gateway)
+    config.loop = "none"
+    server = Served(config, gateway, drain_s=0)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started:
+            if serving.done():
+                raise RuntimeError("the gateway did not start")
+            await asyncio.sleep(0.01)
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+            yield Running(url, gateway, http)
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+@pytest.fixture
+async def gateway(settings: GatewaySettings) -> AsyncIterator[Running]:
+    async with run_gateway(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def start_gateway() -> Callable[[GatewaySettings], AbstractAsyncContextManager[Running]]:
+    """For tests that need a gateway of other settings, or two."""
+    return run_gateway
+
+
+@pytest.fixture
+async def database(role_url: Callable[[str], str]) -> AsyncIterator[Database]:
+    """The gateway's own database, from outside the process."""
+    found = Database(role_url("edulake_gateway"))
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def give(database: Database, standards: Standards) -> Callable[..., Awaitable[AccessGrantChanged]]:
+    """`await give("app", "schools", rate_per_s=5)` puts a grant where the consumer would put it."""
+
+    async def put(client_id: str = "app", api: str = "schools", **over: Any) -> AccessGrantChanged:
+        definition = standards.apis[api]
+        facts: dict[str, Any] = {
+            "grant_id": f"g-{client_id}-{api}",
+            "application_id": "a1",
+            "client_id": client_id,
+            "resource_id": f"api:{api}",
+            "api": api,
+            "dataset": definition.dataset,
+            "purpose": "教学质量分析",
+            "columns": list(definition.columns),
+            "mask_level": "standard",
+            "valid_from": now() - timedelta(days=1),
+            "valid_until": now() + timedelta(days=30),
+            "rate_per_s": 1000,
+            "day_quota": 100_000,
+            "level": definition.level,
+            "status": "active",
+            "change": "granted",
+        }
+        grant = AccessGrantChanged.model_validate({**facts, **over})
+        async with database.transaction() as session:
+            await put_grant(session, grant, now())
+        return grant
+
+    return put
+
+
+async def exchange(port: int, raw: bytes, *, wait_s: float = 5.0) -> bytes:
+    """Send bytes on a fresh connection and return all that comes until the other side closes it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(raw)
+        await writer.drain()
+        async with asyncio.timeout(wait_s):
+            return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@pytest.fixture
+def raw() -> Callable[..., Awaitable[bytes]]:
+    return exchange
+
+
+def unpadded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -1,0 +1,106 @@
+"""What is refused before any SQL is made, and that statements are made of allowed names only."""
+
+import re
+from typing import Any
+
+import pytest
+from edulake.common.standards import ApiDefinition, Contract, Standards
+from edulake.share_gateway.engine import serving
+from edulake.share_gateway.engine.compile import (
+    Shape,
+    like_prefix,
+    list_statement,
+    one_statement,
+    quoted,
+    table_name,
+)
+from edulake.share_gateway.engine.definition import DefinitionError, define
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def changed(api: ApiDefinition, **over: Any) -> ApiDefinition:
+    return ApiDefinition.model_validate({**api.model_dump(), **over})
+
+
+class TestDefine:
+    def test_every_shipped_api_fits_its_contract(self, standards: Standards) -> None:
+        for api in standards.apis.values():
+            assert define(api, standards.datasets[api.dataset], standards.codes).columns == api.columns
+
+    @pytest.mark.parametrize(
+        ("over", "words"),
+        [
+            ({"columns": ["school_name", "remark"]}, "not a served field"),
+            ({"columns": ["school_name", "nonsense"]}, "not a served field"),
+            ({"columns": ["school_name", "estimated_pupils"]}, "above the API's"),
+            ({"columns": ["school_name"]}, "influence the answer"),
+            ({"page": {"default": 50, "max": 20}}, "page.default"),
+            ({"kind": "one"}, "business key"),
+        ],
+    )
+    def test_an_api_that_does_not_fit_is_refused(self, over: Any, words: str, standards: Standards) -> None:
+        with pytest.raises(DefinitionError, match=words):
+            define(changed(standards.apis["schools"], **over), standards.datasets["school_base"])
+
+    @pytest.mark.parametrize(
+        ("parameter", "words"),
+        [
+            ({"name": "limit"}, "belongs to paging"),
+            ({"type": "integer"}, "does not fit"),
+            ({"pattern": "(["}, "pattern"),
+            ({"name": "stage"}, "twice"),
+        ],
+    )
+    def test_a_parameter_that_does_not_fit_is_refused(
+        self, parameter: Any, words: str, standards: Standards
+    ) -> None:
+        api = standards.apis["schools"]
+        first, *others = [p.model_dump() for p in api.parameters]
+        with pytest.raises(DefinitionError, match=words):
+            define(
+                changed(api, parameters=[{**first, **parameter}, *others]), standards.datasets["school_base"]
+            )
+
+    def test_a_field_that_is_dropped_is_never_published(self, standards: Standards) -> None:
+        for contract in standards.datasets.values():
+            columns = serving.served_columns(contract)
+            assert not columns.keys() & {f.name for f in contract.fields if f.protect.share == "drop"}
+            assert not [
+                name for name in columns if name.endswith(("_sealed", "_token")) or name.startswith("_")
+            ]
+
+
+class TestStatements:
+    def test_names_are_the_contracts_and_values_are_bound(self, standards: Standards) -> None:
+        """Every quoted name in any statement is a field, a table of the dataset or one of our two columns."""
+        for api_definition in standards.apis.values():
+            contract: Contract = standards.datasets[api_definition.dataset]
+            api = define(api_definition, contract, standards.codes)
+            names = {f.name for f in contract.served_fields} | {"_n", "_region", f"{contract.name}__v3"}
+            make = one_statement if api.kind == "one" else list_statement
+            for strict in (True, False):
+                shape = Shape(
+                    api.columns, api.order_by, tuple(p.name for p in api.params), True, True, strict
+                )
+                statement = make(api, shape, 3)
+                assert set(re.findall(r'"([^"]*)"', statement)) <= names
+                literals = set(re.findall(r"'([^']*)'", statement)) - {"", "-9223372036854775808"}
+                assert literals <= {"[", ",", "]", "UTF8", "******"}
+
+    @pytest.mark.parametrize("name", ['a"b', "A", "a b", "", "a" * 64, "a;", "1a", "ä", "a\n", "a.b"])
+    def test_a_name_that_is_no_identifier_is_refused(self, name: str) -> None:
+        with pytest.raises(ValueError):
+            quoted(name)
+
+    @pytest.mark.parametrize(("dataset", "version"), [("a", 0), ("a", -1), ("a" * 51, 1)])
+    def test_a_table_that_cannot_be_is_refused(self, dataset: str, version: int) -> None:
+        with pytest.raises(ValueError):
+            table_name(dataset, version)
+
+    @given(st.text(max_size=20))
+    def test_a_prefix_pattern_means_the_text_itself(self, text: str) -> None:
+        pattern = like_prefix(text)
+        assert pattern.endswith("%")
+        assert re.sub(r"\\(.)", r"\1", pattern[:-1], flags=re.DOTALL) == text
+        assert not re.search(r"(?<!\\)(?:\\\\)*[%_]", pattern[:-1])

@@ -1,0 +1,1 @@
+"""Fixes it: quality problems as orders, closed when the next batch proves the fix."""

@@ -1,0 +1,30 @@
+"""What happens to orders when a batch was judged."""
+
+from typing import TYPE_CHECKING, cast
+
+from edulake.common.events import Event, QualityBatchAssessed, QualityRuleFailed
+from edulake.workorder.order import service
+from edulake.workorder.settings import WorkorderSettings
+from sqlalchemy.ext.asyncio import AsyncSession
+
+if TYPE_CHECKING:
+    from edulake.common.bus import Handlers
+    from edulake.common.service import Resources
+
+
+async def on_failure(
+    session: AsyncSession, facts: QualityRuleFailed, _envelope: Event, resources: "Resources"
+) -> None:
+    """A failed rule opens or reopens the order of its source."""
+    settings = cast(WorkorderSettings, resources.settings)
+    await service.record_failure(session, facts, settings.reply_hours)
+
+
+async def on_assessment(
+    session: AsyncSession, facts: QualityBatchAssessed, _envelope: Event, _resources: "Resources"
+) -> None:
+    """A batch that passes a rule proves the fix; a rule that is no longer checked ends its order."""
+    await service.record_proof(session, facts)
+
+
+HANDLERS: "Handlers" = {QualityRuleFailed: on_failure, QualityBatchAssessed: on_assessment}

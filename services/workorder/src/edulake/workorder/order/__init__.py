@@ -1,0 +1,1 @@
+"""Orders: one per source and rule, closed only by proof."""
