@@ -25,7 +25,7 @@ from edulake.common.settings import Settings
 from rich.console import Console
 
 BROKER = Path(__file__).resolve().parent / "kafka" / "broker.py"
-BACK_LIMIT_S = 60
+BACK_LIMIT_S = 120
 
 
 def free_ports() -> int:

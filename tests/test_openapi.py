@@ -113,7 +113,7 @@ def failures_of(
     return list(found.values())
 
 
-@pytest.mark.timeout(300)  # a busy machine needs longer than the usual limit
+@pytest.mark.timeout(600)  # a busy machine needs longer than the usual limit
 @pytest.mark.parametrize("name", SERVICES)
 class TestService:
     def test_answers_as_its_document_promises(

@@ -15,7 +15,7 @@ import pytest
 from edulake.cli.main import app
 from typer.testing import CliRunner
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Operator:
@@ -34,7 +34,7 @@ class Operator:
         """In a process of its own, whose child the suite becomes."""
         command = [sys.executable, "-m", "edulake.cli.main", "up", "--detach"]
         told = {**os.environ, **self.told}
-        done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=200, check=False)
+        done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=400, check=False)
         return done.returncode, done.stdout + done.stderr
 
     def is_told_by_the_doctor(self, words: str) -> None:
@@ -52,7 +52,7 @@ class Operator:
 def kill_supervisor(home: Path) -> None:
     supervisor = psutil.Process(json.loads((home / "suite.json").read_text())["supervisor"]["pid"])
     supervisor.kill()
-    supervisor.wait(10)
+    supervisor.wait(60)
 
 
 @pytest.fixture

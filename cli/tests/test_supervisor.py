@@ -24,7 +24,7 @@ SLOW_END = """
 import signal, time
 signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.5), exit(7)))
 print('up', flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -57,7 +57,7 @@ def settings(suite_home: Path, free_port: int) -> Settings:
 
 @pytest.fixture
 def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)  # edulake"])
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)  # edulake"])
     yield process
     process.kill()
     process.wait()
@@ -191,7 +191,7 @@ class TestLeftovers:
         told = CliRunner().invoke(app, ["down"], env={"EDULAKE_HOME": str(settings.home)})
         assert (told.exit_code, "遗留的进程已结束" in told.output) == (0, True)
         assert postgres_pid(settings.home) is None
-        assert killed.redis.process.wait(5) is not None
+        assert killed.redis.process.wait(60) is not None
         told = CliRunner().invoke(app, ["down"], env={"EDULAKE_HOME": str(settings.home)})
         assert told.output == "没有在运行 / nothing runs\n"
 
@@ -227,7 +227,7 @@ class TestCommand:
         )
 
     def until(self, true: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not true():
             assert time.monotonic() < deadline
             time.sleep(0.02)

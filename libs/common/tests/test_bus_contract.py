@@ -17,12 +17,13 @@ from edulake.common.bus.port import Bus, Handlers
 from edulake.common.bus.relay import Relay
 from edulake.common.db import Database
 from edulake.common.events import Event, EventData, RawBatchWithdrawn
+from edulake.common.service import keep_running
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 LIMITS = BusLimits(
-    poll_ms=10, batch_events=5, tries=3, backoff_ms=40, backoff_max_ms=100, upkeep_ms=20, handler_timeout_s=5
+    poll_ms=10, batch_events=5, tries=3, backoff_ms=40, backoff_max_ms=100, upkeep_ms=20, handler_timeout_s=30
 )
 Hook = Callable[[RawBatchWithdrawn], Awaitable[None]]
 
@@ -42,7 +43,7 @@ class Crash(BaseException):
 class BusContract:
     """What every adapter keeps."""
 
-    wait_s: ClassVar[float] = 8
+    wait_s: ClassVar[float] = 40
 
     @pytest.fixture
     async def database(self, postgres_admin_url: str, database_url: str) -> AsyncIterator[Database]:
@@ -107,7 +108,7 @@ class BusContract:
     async def effects_when(self, database: Database, count: int) -> list[tuple[str, int]]:
         """The effects once there are `count`, and after a while in which a doubled one would show."""
         found: list[tuple[str, int]] = []
-        async with asyncio.timeout(self.wait_s * 2):
+        async with asyncio.timeout(self.wait_s):
             while len(found) < count:
                 await asyncio.sleep(0.02)
                 found = await self.effects(database)
@@ -115,7 +116,7 @@ class BusContract:
         return await self.effects(database)
 
     async def dead_when(self, database: Database, count: int) -> list[Any]:
-        async with asyncio.timeout(self.wait_s * 2):
+        async with asyncio.timeout(self.wait_s):
             while True:
                 async with database.read() as session:
                     found = await list_dead_letters(session)
@@ -388,7 +389,7 @@ class BusContract:
             if len(tries) == 1:
                 await asyncio.Event().wait()
 
-        bus.limits = LIMITS.model_copy(update={"handler_timeout_s": 0.2})  # type: ignore[attr-defined]
+        bus.limits = LIMITS.model_copy(update={"handler_timeout_s": 1})  # type: ignore[attr-defined]
         await self.announce(database, fact("a", 1))
         async with self.consuming(bus, self.handlers(after=hang_once)):
             assert await self.effects_when(database, 1) == [("a", 1)]
@@ -439,10 +440,11 @@ class TestKafkaBus(BusContract):
         )
         log_database = Database(database_url.replace("{role}", "edulake_relay"))
         stop = asyncio.Event()
-        relay = asyncio.create_task(Relay(log_database, brokers, LIMITS).run(stop))
+        relay = Relay(log_database, brokers, LIMITS)
+        running = asyncio.create_task(keep_running("relay", lambda: relay.run(stop), stop))
         yield KafkaBus(database, LIMITS, brokers)
         stop.set()
-        await relay
+        await running
         await log_database.close()
 
     async def lose_progress(self, bus: Bus, group: str) -> None:

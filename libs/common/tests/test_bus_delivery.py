@@ -178,7 +178,7 @@ class TestDeliver:
         faults.configure(settings)
         try:
             task = asyncio.create_task(delivery(database, accept).deliver(event))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not faults.mark_of(settings.home, point).exists():
                     await asyncio.sleep(0.01)
             async with database.read() as session:

@@ -204,7 +204,7 @@ class TestHorizon:
                 at = page.pos
 
         done = asyncio.Event()
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(90), asyncio.TaskGroup() as group:
             group.create_task(reader(done))
             await asyncio.gather(*(announcer(writer) for writer in range(writers)))
             done.set()

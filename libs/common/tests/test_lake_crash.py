@@ -90,7 +90,7 @@ async def kill_a_writer_at(point: str, url: str, folder: Path, home: Path, sourc
     environment = {**os.environ, faults.VARIABLE: point}
     command = [sys.executable, "-c", WRITER, url, str(folder), str(home), source]
     process = subprocess.Popen(command, env=environment)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not faults.mark_of(home, point).exists():
         assert process.poll() is None, "the writer ended before the point"
         assert time.monotonic() < deadline

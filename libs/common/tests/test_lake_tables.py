@@ -112,7 +112,7 @@ class TestWrite:
 
         def slow(*args, **more):
             loop.call_soon_threadsafe(entered.set)
-            go.wait(10)
+            go.wait(60)
             return real(*args, **more)
 
         monkeypatch.setattr(delta, "write", slow)

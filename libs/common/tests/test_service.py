@@ -141,7 +141,7 @@ class TestBackground:
                 raise OSError
             stop.set()
 
-        await asyncio.wait_for(keep_running("t", work, stop), 5)
+        await asyncio.wait_for(keep_running("t", work, stop), 60)
         assert len(tries) == 2
 
     async def test_after_a_healthy_run_the_pauses_are_short_again(
@@ -161,7 +161,7 @@ class TestBackground:
             ended.append(time.monotonic())
             raise OSError
 
-        await asyncio.wait_for(keep_running("t", work, stop, longest_pause_s=longest_s), 10)
+        await asyncio.wait_for(keep_running("t", work, stop, longest_pause_s=longest_s), 60)
         pauses = [start - end for end, start in zip(ended, began[1:], strict=True)]
         assert pauses[3] >= 0.4, "slower each time"
         assert pauses[4] < pauses[3] / 2, "short again after the run that lasted"
@@ -176,7 +176,7 @@ class TestBackground:
                 stop.set()
             raise OSError
 
-        await asyncio.wait_for(keep_running("t", work, stop, longest_pause_s=0.02), 20)
+        await asyncio.wait_for(keep_running("t", work, stop, longest_pause_s=0.02), 60)
 
     async def test_a_task_is_told_to_stop_and_awaited(
         self, make_settings: Callable[..., Settings], client_for: Any

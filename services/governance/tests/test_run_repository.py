@@ -103,9 +103,9 @@ class TestClaim:
         await queue("second")
         first = await claimed(database)
         async with database.transaction() as session:
-            assert await repository.release(session, first, pause_s=0.3)
+            assert await repository.release(session, first, pause_s=1)
         assert await claim(database) is None
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(1.1)
         again = await claimed(database)
         assert (again.batch_id, again.tries) == ("first", 2)
 
@@ -127,9 +127,9 @@ class TestClaim:
 class TestLease:
     async def test_a_silent_worker_loses_its_run_to_the_next(self, database: Database, queue: Queue) -> None:
         await queue("b")
-        lost = await claimed(database, lease_s=0.1)
+        lost = await claimed(database, lease_s=1)
         assert await claim(database) is None
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(1.1)
         taken = await claimed(database)
         assert (taken.batch_id, taken.tries) == ("b", 2)
         async with database.transaction() as session:
@@ -140,11 +140,11 @@ class TestLease:
 
     async def test_a_pulse_keeps_the_lease_and_shows_progress(self, database: Database, queue: Queue) -> None:
         await queue("b")
-        run = await claimed(database, lease_s=0.2)
+        run = await claimed(database, lease_s=1.5)
         for done in range(4):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.4)
             async with database.transaction() as session:
-                assert await repository.pulse(session, run, 0.2, ("clean", done, 8))
+                assert await repository.pulse(session, run, 1.5, ("clean", done, 8))
         assert await claim(database) is None
         seen = await run_of(database, "b")
         assert (seen.step, seen.step_done, seen.step_total) == ("clean", 3, 8)

@@ -151,6 +151,6 @@ class TestRegularly:
         stop.clear()
         quick = narrow.model_copy(update={"vacuum_pause_s": 0.01})
         running = asyncio.create_task(window.vacuum_regularly(house.database, house.lake, quick, stop))
-        await asyncio.wait_for(done.wait(), 20)
+        await asyncio.wait_for(done.wait(), 60)
         stop.set()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 60)

@@ -75,7 +75,7 @@ class House:
                 faults.VARIABLE: point}  # fmt: skip
 
     async def _ready(self, process: asyncio.subprocess.Process) -> None:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(90):
             while True:
                 assert process.returncode is None, "the service did not start"
                 with suppress(httpx.HTTPError, AssertionError):
@@ -126,7 +126,7 @@ async def exactly_once(house: House, batch_ids: list[str], landed_events: Any) -
 
 
 async def seen(mark: Path) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(90):
         while not mark.exists():
             await asyncio.sleep(0.02)
 
@@ -187,7 +187,7 @@ class TestKilled:
             os.utime(folder, (0, 0))
 
         async with house.service():
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 while orphan.exists() or staged.exists():
                     await asyncio.sleep(0.05)
             assert (await house.deliver(7)).status_code == 202

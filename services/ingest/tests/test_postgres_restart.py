@@ -74,11 +74,13 @@ async def test_a_restart_loses_no_delivery_and_doubles_none(
         await asyncio.sleep(0.3)
         await asyncio.to_thread(stop_postgres, server.folder)
         work += [asyncio.create_task(deliver(client, number)) for number in range(FILES // 2, FILES)]
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(60):
+            while 503 not in statuses:
+                await asyncio.sleep(0.05)
         again: Any = await asyncio.to_thread(start_postgres, server.folder)
         assert again.url() == server.url()
         stopped.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await asyncio.gather(*work)
 
     assert 503 in statuses

@@ -112,5 +112,6 @@ def picture_folder() -> Path | None:
 async def tab(browser: Browser, suite: Suite, **options: Any) -> AsyncIterator[Watched]:
     """A browser window of its own, with its own cookies, closed at the end."""
     context = await browser.new_context(locale="zh-CN", **{"viewport": WIDE, **options})
+    context.set_default_timeout(90_000)
     yield Watched(await context.new_page(), suite.settings.issuer, picture_folder())
     await context.close()

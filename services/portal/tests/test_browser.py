@@ -94,7 +94,7 @@ class TestLook:
 class TestDelivering:
     """A contact delivers, follows and mends; a steward sees what it did to the quality."""
 
-    @pytest.mark.timeout(300)
+    @pytest.mark.timeout(600)
     async def test_from_the_file_to_the_proof(
         self, whole: World, open_tab: OpenTab, as_subject: Any, tmp_path: Path
     ) -> None:

@@ -28,6 +28,13 @@ async def status(gateway: Any, issuer: Any, path: str = CALL, **token: Any) -> i
     return int(answer.status_code)
 
 
+async def becomes(expected: int, gateway: Any, issuer: Any, **token: Any) -> None:
+    """Until a call is answered so, without a look of the test's own."""
+    async with asyncio.timeout(60):
+        while await status(gateway, issuer, **token) != expected:
+            await asyncio.sleep(0.02)
+
+
 class TestWhatAGrantOpens:
     @pytest.mark.parametrize(
         ("over", "expected"),
@@ -70,11 +77,10 @@ class TestWhatAGrantOpens:
     async def test_a_grant_that_ends_while_it_is_in_memory_opens_nothing_more(
         self, give: Give, gateway: Any, issuer: Any
     ) -> None:
-        await give(valid_until=now() + timedelta(seconds=1))
+        await give(valid_until=now() + timedelta(seconds=3))
         await gateway.plane.follower.look()
         assert await status(gateway, issuer) == 200
-        await asyncio.sleep(1.1)
-        assert await status(gateway, issuer) == 403
+        await becomes(403, gateway, issuer)
 
     @pytest.mark.parametrize(
         "path", ["/share/v1/nothing", "/share/v1/", "/share/v1/schools/", "/share/v2/schools", "/share"]
@@ -123,8 +129,7 @@ class TestAnAmendedGrant:
         connection = await asyncpg.connect(postgres_admin_url)
         await connection.execute("UPDATE gateway.grant SET status = 'revoked'")
         await connection.close()
-        await asyncio.sleep(0.5)
-        assert await status(gateway, issuer) == 403
+        await becomes(403, gateway, issuer)
 
     async def test_a_change_that_was_open_during_a_look_is_seen_by_the_next(
         self, give: Give, gateway: Any, issuer: Any, postgres_admin_url: str
@@ -150,11 +155,9 @@ class TestAnAmendedGrant:
         await busy.execute("BEGIN; CREATE TABLE public.half_done (a int)")
         try:
             await give(status="revoked", change="revoked")
-            await asyncio.sleep(0.5)
-            assert await status(gateway, issuer) == 403
+            await becomes(403, gateway, issuer)
             await give(client_id="late")
-            await asyncio.sleep(0.5)
-            assert await status(gateway, issuer, client_id="late") == 200
+            await becomes(200, gateway, issuer, client_id="late")
         finally:
             await busy.execute("ROLLBACK")
             await busy.close()
@@ -175,7 +178,7 @@ class TestAChangeThatIsNotApplied:
             assert await status(gateway, issuer) == 200
             async with catalog.transaction() as session:
                 await announce(session, grant.model_copy(update={"status": "revoked", "change": "revoked"}))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while await status(gateway, issuer) != 403:
                     await asyncio.sleep(0.05)
             assert await status(gateway, issuer, client_id="other") == 200
@@ -196,7 +199,7 @@ class TestAChangeThatIsNotApplied:
                 await gateway.plane.follower.look()
                 told = await gateway.http.get("/readyz")
                 assert (told.status_code, "being applied" in told.text) == (503, True)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (await gateway.http.get("/readyz")).status_code != 200:
                     await asyncio.sleep(0.05)
         await catalog.close()
@@ -211,7 +214,7 @@ class TestAChangeThatIsNotApplied:
         unfit = {"status": "revoked", "change": "revoked", "rate_per_s": 2**40}
         async with catalog.transaction() as session:
             await announce(session, grant.model_copy(update=unfit))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await status(gateway, issuer) != 403:
                 await asyncio.sleep(0.05)
         assert await status(gateway, issuer, client_id="other") == 200
@@ -259,7 +262,7 @@ class TestAChangeThatIsNotApplied:
         catalog = Database(role_url("edulake_catalog"))
         async with catalog.transaction() as session:
             await announce(session, grant.model_copy(update={"grant_id": "x", "rate_per_s": 2**40}))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await status(gateway, issuer) != 503:
                 await asyncio.sleep(0.05)
         await catalog.close()

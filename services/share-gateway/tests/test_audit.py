@@ -213,7 +213,7 @@ class TestVerifyingByItself:
     ) -> None:
         await written(database, writer(database), reads=3)  # under a key that the gateway does not have
         service.IS_BROKEN.set(0)
-        async with start_gateway(settings), asyncio.timeout(10):
+        async with start_gateway(settings), asyncio.timeout(60):
             while service.IS_BROKEN._value.get() != 1:
                 await asyncio.sleep(0.02)
 
@@ -370,7 +370,7 @@ class TestThroughTheGateway:
         ]
         pool = 2 * open_gateway.plane.settings.database_pool_size - 1  # one leads the verification
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'gateway.publication_job'::regclass"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await lock.fetchval(waiting) < pool:
                 await asyncio.sleep(0.02)
         await open_gateway.plane.follower.look()

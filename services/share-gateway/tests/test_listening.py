@@ -41,7 +41,7 @@ class TestTurningAway:
         staying = listen("127.0.0.1", port)
         staying.listen()
         leaving.close()
-        _, writer = await asyncio.wait_for(caller, 10)  # the kernel's own second try
+        _, writer = await asyncio.wait_for(caller, 60)  # the kernel's own second try
         writer.close()
         staying.close()
 

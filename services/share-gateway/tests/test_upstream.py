@@ -207,7 +207,7 @@ class TestBodies:
             response = web.StreamResponse()
             await response.prepare(request)
             await response.write(b"first")
-            await asyncio.wait_for(go.wait(), 5)
+            await asyncio.wait_for(go.wait(), 60)
             await response.write(b"second")
             return response
 
@@ -238,7 +238,7 @@ class TestBodies:
         behind.answer = endless
         async with gateway.http.stream("GET", "/page") as answer:
             await anext(answer.aiter_raw())
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 60)
 
 
 class TestSlowCallers:
@@ -256,7 +256,7 @@ class TestSlowCallers:
                 reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
                 stack.callback(writer.close)
                 writer.write(head)
-                assert b"100" in await asyncio.wait_for(reader.readline(), 5), "the body is asked for"
+                assert b"100" in await asyncio.wait_for(reader.readline(), 60), "the body is asked for"
             assert (await gateway.http.get("/page")).status_code == 200
             assert (await gateway.http.post("/page", content=b"x")).status_code == 200
         assert len(behind.received) == 2
@@ -277,11 +277,11 @@ class TestSlowCallers:
         async with start_gateway(settings.model_copy(update={"upstream_uploads": 1})) as gateway:
             _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
             writer.write(request("/first", "Content-Length: 8000000", method="POST") + b"x" * 2**21)
-            await asyncio.wait_for(begun.wait(), 5)
+            await asyncio.wait_for(begun.wait(), 60)
             one_more = request("/more", "Content-Length: 1500000", method="POST") + b"x" * 1_500_000
             reader, second = await asyncio.open_connection("127.0.0.1", gateway.port)
             second.write(one_more)
-            assert b" 503 " in await asyncio.wait_for(reader.readline(), 5)
+            assert b" 503 " in await asyncio.wait_for(reader.readline(), 60)
             second.close()
             assert (await gateway.http.post("/small", content=b"x" * 1000)).status_code == 200
             writer.close()
@@ -292,13 +292,13 @@ class TestSlowCallers:
         async with start_gateway(settings.model_copy(update={"uploads_held_bytes": 2**20})) as gateway:
             reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
             writer.write(request("/a", "Content-Length: 1000000", method="POST") + b"x" * 999_999)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while gateway.plane.upstreams.uploads.held_bytes < 999_999:
                     await asyncio.sleep(0.01)
             assert (await gateway.http.post("/b", content=b"x" * 200_000)).status_code == 503
             assert (await gateway.http.post("/c", content=b"x" * 60_000)).status_code == 200
             writer.write(b"x")
-            assert b" 200 " in await asyncio.wait_for(reader.readline(), 5)
+            assert b" 200 " in await asyncio.wait_for(reader.readline(), 60)
             assert gateway.plane.upstreams.uploads.held_bytes == 0
             writer.close()
 
@@ -308,7 +308,7 @@ class TestSlowCallers:
             reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
             writer.write(request("/page", "Content-Length: 10000", method="POST"))
             answer = asyncio.create_task(reader.readline())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not answer.done():
                     writer.write(b"x")
                     await asyncio.sleep(0.05)
@@ -367,9 +367,9 @@ class TestAServiceThatFails:
         for _ in range(8):
             _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
             writer.write(head + b"x" * 2**21)
-            await asyncio.wait_for(begun.get(), 5)
+            await asyncio.wait_for(begun.get(), 60)
             writer.close()
-            await asyncio.wait_for(ended.get(), 5)
+            await asyncio.wait_for(ended.get(), 60)
         assert (await gateway.http.get("/page")).status_code == 200
 
     async def test_silent_is_504(self, settings: Any, start_gateway: Any, behind: Any, issuer: Any) -> None:

@@ -24,7 +24,7 @@ from edulake.common.identity import ROLES
 from edulake.common.settings import Settings
 from rich.console import Console
 
-GRANT_LIMIT_S = 10
+GRANT_LIMIT_S = 60
 
 
 class NoPlan(typer.BadParameter):

@@ -25,7 +25,7 @@ from edulake.cli.suite import PYTHON, Member, environment, members, taken_ports,
 from edulake.common import migrate
 from edulake.common.settings import Settings
 
-READY_TIMEOUT_S = 90
+READY_TIMEOUT_S = 300
 
 
 @dataclass

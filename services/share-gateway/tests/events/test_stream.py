@@ -72,7 +72,7 @@ class Connection:
     def versions(self) -> list[int]:
         return [orjson.loads(b["data"])["version"] for b in self.blocks if b["event"].startswith("published")]
 
-    async def until(self, condition: Any, seconds: float = 5) -> None:
+    async def until(self, condition: Any, seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 if self.task.done():
@@ -163,7 +163,7 @@ class TestListening:
             return await page(self, after)
 
         monkeypatch.setattr(Hub, "_page", fail_once)
-        await asyncio.wait_for(told.wait(), 5)
+        await asyncio.wait_for(told.wait(), 60)
         await say(7)
         await connection.until(lambda: connection.versions == [7])
 
@@ -305,7 +305,7 @@ class TestSlowReaders:
         connection = await listen(limits=impatient)
         connection.blocked = asyncio.Event()
         await say(1)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             await connection.task
 
 

@@ -384,18 +384,18 @@ class TestTries:
         monkeypatch: Any,
         make_school: Any,
     ) -> None:
-        quick = settings.model_copy(update={"publisher_lease_s": 0.3})
+        quick = settings.model_copy(update={"publisher_lease_s": 1.0})
         loop = JobLoop(resources, quick, lake)
         original = loop._publisher.prepare
 
         async def slow(job: Job) -> Any:
-            await asyncio.sleep(0.9)
+            await asyncio.sleep(2.5)
             return await original(job)
 
         monkeypatch.setattr(loop._publisher, "prepare", slow)
         await queue(await govern("b1", [make_school(1)]))
         first = asyncio.create_task(loop.run_once())
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.6)
         assert not await JobLoop(resources, quick, lake).run_once()
         assert await first
         assert (await admin.fetchrow(JOBS))["tries"] == 1
