@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 from edulake.common.standards import Standards
+from edulake.governance.dataset import repository as datasets
 from edulake.governance.pipeline import run as run_pipeline
 
 SCHOOLS = pl.DataFrame(
@@ -45,6 +46,12 @@ async def land(real: Any, batch_id: str, dataset: str, frame: pl.DataFrame, **fa
     await real.land_frame(batch_id, frame, dataset=dataset, columns=frame.columns, **facts)
 
 
+async def referred(real: Any, batch_id: str) -> dict[str, int | None]:
+    """The versions of other datasets that a batch was governed with."""
+    async with real.database.read() as session:
+        return {one.reference: one.version for one in await datasets.inherited_of(session, batch_id)}
+
+
 class TestSchoolsAndQuotas:
     async def test_a_quota_waits_for_the_schools_and_finds_them(self, real: Any) -> None:
         await land(real, "quota", "senior_quota", QUOTAS, source_id="exam-office")
@@ -63,6 +70,16 @@ class TestSchoolsAndQuotas:
         async with real.database.read() as session:
             report = await real.lake.manifest(session, "governed", "senior_quota")
         assert report.content_digest == quota.content_digest
+        assert await referred(real, "quota") == {"school_base": 1}
+        assert await referred(real, "schools") == {"school_base": None}, (
+            "a campus names its school; none was known"
+        )
+
+        await land(real, "more", "school_base", SCHOOLS, source_id="other")
+        await real.govern("more")
+        await real.reopen("quota")
+        await real.govern("quota")
+        assert await referred(real, "quota") == {"school_base": 2}, "what it was governed with at last"
 
     async def test_reprocessing_and_delivering_again_yield_the_same_content(self, real: Any) -> None:
         await land(real, "b1", "school_base", SCHOOLS)

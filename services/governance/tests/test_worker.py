@@ -367,7 +367,7 @@ class TestReferences:
         await house.land("c0", good)
         await house.govern("c0")
         house.pipeline.fail_times = 1  # the schools' first try fails, so the pupils are looked at before them
-        house.settings = house.settings.model_copy(update={"run_backoff_s": 0.5})
+        house.settings = house.settings.model_copy(update={"run_backoff_s": 2.0})
         await house.land("c1", [*good, ("drama", None)])
         await house.land("m1", good, dataset="member")
         async with house.working():

@@ -26,10 +26,10 @@ WRONG_HEADER = "甲,乙\n1,2\n".encode()
 Signed = Callable[..., dict[str, str]]
 
 
-async def register_source(world: World, as_subject: Signed) -> None:
+async def register_source(world: World, as_subject: Signed, **over: Any) -> None:
     steward = as_subject("steward", id="person:li-steward", audience="ingest")
     ingest = world.settings.service_url("ingest")
-    made = await world.call("POST", f"{ingest}/api/ingest/sources", SOURCE, steward)
+    made = await world.call("POST", f"{ingest}/api/ingest/sources", {**SOURCE, **over}, steward)
     assert made.status_code == 201, made.text
 
 

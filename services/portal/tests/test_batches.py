@@ -10,6 +10,8 @@ import pytest
 from .conftest import Page, Person, World
 from .delivering import ONE_BAD, WRONG_HEADER, register_source, send_file, when, working
 
+QUOTA = "年份,初中学校代码,初中学校,高中代码,高中学校,计划数,区\n".encode()
+QUOTA += "2026,990001,示范第1初级中学,990002,示范第2初级中学,3,310115\n".encode()
 ROWS = {"period": "2026", "rows": [{"学校代码": "990001", "学校名称": "示例初级中学", "所属区": "310115"}]}
 
 
@@ -71,6 +73,25 @@ class TestDelivering:
         assert 'value="2026-1"' in answer.text
         (chosen,) = [one for one in page.all("option") if "selected" in one]
         assert chosen["value"] == "roster-b/school_base"
+
+    async def test_what_the_reader_saw_is_said_on_the_page(self, ready: World) -> None:
+        contact = await ready.enter("wu-contact")
+        ragged = ONE_BAD + "990010,示范第十初级中学,310115,初中,公办,多余\n".encode()
+        text = await contact.read((await send_file(contact, ragged)).headers["location"])
+        assert "读取文件时发现" in text
+        assert "1 行的列数与表头不同" in text
+        again = await contact.read((await send_file(contact, ONE_BAD, period="2025")).headers["location"])
+        assert "读取文件时发现" not in again
+
+    async def test_a_batch_names_what_it_was_governed_with(self, ready: World, as_subject: Any) -> None:
+        await register_source(ready, as_subject, id="quota", datasets=["senior_quota"])
+        contact = await ready.enter("wu-contact")
+        async with working(ready):
+            schools = (await send_file(contact, ONE_BAD)).headers["location"]
+            text = await when(contact, schools, "治理时引用")
+            assert "学校基础（当时还没有）" in text, text[text.index("治理时引用") :][:200]
+            quota = (await send_file(contact, QUOTA, target="quota/senior_quota")).headers["location"]
+            assert "学校基础 第 1 版" in await when(contact, quota, "治理时引用")
 
     @pytest.mark.parametrize(
         ("over", "name", "words"),

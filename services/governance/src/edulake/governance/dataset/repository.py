@@ -92,6 +92,13 @@ async def replace_inherited(session: AsyncSession, run: Run, versions: Mapping[s
         await session.execute(insert(Inherited), rows)
 
 
+async def inherited_of(session: AsyncSession, batch_id: str) -> list[Inherited]:
+    """What the newest revision of a batch that was governed took from other datasets, by their names."""
+    newest = select(func.max(Inherited.revision)).where(Inherited.batch_id == batch_id)
+    mine = (Inherited.batch_id == batch_id, Inherited.revision == newest.scalar_subquery())
+    return list(await session.scalars(select(Inherited).where(*mine).order_by(Inherited.reference)))
+
+
 async def aliases(session: AsyncSession, datasets: Sequence[str]) -> list[NameAlias]:
     """The confirmed names of reference datasets."""
     query = select(NameAlias).where(NameAlias.dataset.in_(datasets))

@@ -8,7 +8,7 @@ from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
 from edulake.common.service import Res
 from edulake.governance.dataset import repository as datasets
 from edulake.governance.run import repository, service
-from edulake.governance.run.schemas import RunOut, Summary
+from edulake.governance.run.schemas import RunDetail, RunOut, Summary
 from fastapi import APIRouter, Query
 
 router = APIRouter(prefix="/api/governance", tags=["runs"])
@@ -43,8 +43,9 @@ async def list_runs(
 
 
 @router.get("/runs/{run_id}", summary="一个治理作业")
-async def get_run(run_id: str, caller: Caller, session: ReadSession) -> RunOut:
-    return RunOut.of(await service.visible_run(session, run_id, caller))
+async def get_run(run_id: str, caller: Caller, session: ReadSession) -> RunDetail:
+    run = await service.visible_run(session, run_id, caller)
+    return RunDetail.with_references(run, await datasets.inherited_of(session, run.batch_id))
 
 
 @router.post("/batches/{batch_id}/reprocess", status_code=202, summary="重新处理批次")

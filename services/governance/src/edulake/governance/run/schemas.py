@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from edulake.governance.models import Run
+from edulake.governance.models import Inherited, Run
 from pydantic import BaseModel
 
 
@@ -46,6 +46,24 @@ class RunOut(BaseModel):
         own = {name: getattr(run, name) for name in cls.model_fields if hasattr(run, name)}
         progress = Progress(step=run.step, done=run.step_done, total=run.step_total)
         return cls(**{**own, "run_id": run.batch_id, "progress": progress})
+
+
+class Reference(BaseModel):
+    """A dataset that a batch was governed with, and its version; None: there was none yet, it went on without."""
+
+    dataset: str
+    version: int | None
+
+
+class RunDetail(RunOut):
+    """A run with what it was governed with: the beginning of a lineage."""
+
+    references: list[Reference] = []
+
+    @classmethod
+    def with_references(cls, run: Run, inherited: list[Inherited]) -> "RunDetail":
+        found = [Reference(dataset=one.reference, version=one.version) for one in inherited]
+        return cls(**RunOut.of(run).model_dump(), references=found)
 
 
 class Summary(BaseModel):

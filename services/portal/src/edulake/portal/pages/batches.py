@@ -124,6 +124,7 @@ async def _facts(desk: Desk, batch_id: str) -> dict[str, Any] | Reply:
         "batch": found.data,
         "steps": steps,
         "report": report.data,
+        "references": run.data["references"] if run.data else [],
         "is_under_way": found.data["status"] in UNDER_WAY,
         "seen": hashlib.sha256(drawn).hexdigest()[:16],
     }
