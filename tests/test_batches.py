@@ -72,9 +72,10 @@ class Line:
         self._steward = as_subject("steward", id="person:li-steward", audience="gateway")
         self._url = url
 
-    async def push(self, *rows: dict[str, Any], period: str = "2024") -> httpx.Response:
+    async def push(self, *rows: dict[str, Any], period: str = "2024", key: str = "") -> httpx.Response:
         body = {"period": period, "rows": list(rows)}
-        return await self._client.post(f"{TARGET}/rows", json=body, headers=self._contact)
+        headers = {**self._contact, **({"Idempotency-Key": key} if key else {})}
+        return await self._client.post(f"{TARGET}/rows", json=body, headers=headers)
 
     async def deliver(self, *rows: dict[str, Any], period: str = "2024") -> httpx.Response:
         """The rows as a file, which is all there is of its period."""
@@ -172,6 +173,15 @@ class TestPushedRows:
         assert (await line.ended(beside))["rows_governed"] == 2
         assert await line.published_names() == ["上海市求真中学", "上海市长征中学"]
         assert await line.execute("SELECT count(*) FROM governance.run") == 2
+
+    async def test_named_by_their_source_go_back_to_a_value_they_had(self, line: Line) -> None:
+        pupils = "SELECT string_agg(estimated_pupils::text, ',') FROM published.school_base"
+        for key, count in (("m-1", "400"), ("m-2", "500"), ("m-3", "400")):
+            await line.ended(await line.push(school(1, "求真", 学生数=count), key=key))
+            assert await line.execute(pupils) == count
+        again = await line.push(school(1, "求真", 学生数="500"), key="m-2")
+        assert again.status_code == 200
+        assert await line.execute(pupils) == "400", "a repeated message undoes nothing"
 
 
 class TestTheSameFileAgain:

@@ -124,14 +124,15 @@ class Gateway:
             raise CallFailed(answer)
         return answer.json() if answer.content else None
 
-    def deliver(self, source: str, dataset: str, file: Path, period: str) -> Any:
-        """Upload a file as one delivery and return its batch. Raises CallFailed."""
+    def deliver(self, source: str, dataset: str, file: Path, period: str, key: str = "") -> Any:
+        """Upload a file as one delivery, named by `key` if given, and return its batch. Raises CallFailed."""
         with file.open("rb") as stream:
             return self.call(
                 "POST",
                 f"/api/ingest/sources/{source}/datasets/{dataset}/deliveries",
                 data={"period": period},
                 files={"file": (file.name, stream, "application/octet-stream")},
+                headers={"Idempotency-Key": key} if key else {},
                 timeout=DELIVERY_LIMIT_S,
             )
 

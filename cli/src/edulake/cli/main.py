@@ -34,10 +34,11 @@ def ingest(
     source: Annotated[str, typer.Option(help="来源编号 / source id")],
     period: Annotated[str, typer.Option(help="数据所属时期，如 2024 / period")] = "",
     wait: Annotated[bool, typer.Option(help="等到发布 / wait until published")] = False,
+    key: Annotated[str, typer.Option(help="为这次报送起的唯一名字 / Idempotency-Key")] = "",
 ) -> None:
     """交付一个文件 / deliver one file."""
     with gateway("edulake-cli") as caller:
-        batch = caller.deliver(source, dataset, file, period or time.strftime("%Y"))
+        batch = caller.deliver(source, dataset, file, period or time.strftime("%Y"), key)
         if wait:
             batch = follow(caller, batch["batch_id"], out)
     show_batch(batch, out)

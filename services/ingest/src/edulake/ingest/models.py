@@ -63,6 +63,8 @@ class Batch(Base):
     digest: Mapped[str]
     #: SM3 (hex) of what it landed under (the registration, file or push): other terms make another batch.
     terms: Mapped[str]
+    #: The source's own name of this delivery (`Idempotency-Key`), when it gave one; unique in the source.
+    idempotency_key: Mapped[str | None]
     filename: Mapped[str]
     #: csv, xlsx, jsonl: a file, which is all of its period. rows: a push, which adds to it.
     format: Mapped[str]

@@ -9,6 +9,7 @@ from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
 from edulake.common.service import Res
 from edulake.ingest.batch import repository, service
 from edulake.ingest.batch.delivery import admit, deliver, settings_of
+from edulake.ingest.batch.keys import KEY_MAX
 from edulake.ingest.batch.landing import Landed
 from edulake.ingest.batch.receive import receive_file, receive_rows
 from edulake.ingest.batch.schemas import BatchOut, Status, SummaryOut, shown
@@ -23,10 +24,20 @@ Choice = Annotated[str | None, Query(max_length=63)]
 _TARGET = "/sources/{source}/datasets/{dataset}"
 
 
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "来源为这份报送起的名字：同键同内容返回原批次，同键异内容 422；不给则按内容判断是否重复",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_MAX},
+}
+
+
 def _body(media_type: str, properties: dict[str, Any]) -> dict[str, Any]:
     """The request body for the OpenAPI document; the body itself is read as a stream."""
     schema = {"type": "object", "required": list(properties), "properties": properties}
-    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+    body = {"required": True, "content": {media_type: {"schema": schema}}}
+    return {"requestBody": body, "parameters": [_KEY]}
 
 
 _PERIOD = {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$", "example": "2024"}

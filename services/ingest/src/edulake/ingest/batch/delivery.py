@@ -18,6 +18,7 @@ from edulake.common.service import Resources
 from edulake.common.standards import Contract
 from edulake.common.telemetry import logger
 from edulake.ingest.batch.headers import refuse_wrong
+from edulake.ingest.batch.keys import read_key
 from edulake.ingest.batch.landing import Landed, Parcel, find_earlier, land
 from edulake.ingest.batch.problems import (
     Busy,
@@ -144,12 +145,13 @@ async def deliver(
     dataset = to.contract.name
     outcome = "refused"
     try:
+        key = read_key(request.headers.get("idempotency-key"))
         async with deliveries.place(), staging(settings) as folder:
             began = time.perf_counter()
             staged = await receive(request, folder, settings)
             refuse_bad_period(staged.period)
             seconds = {"receive": round(time.perf_counter() - began, 3)}
-            parcel = Parcel(to.source, dataset, staged, subject.id, seconds)
+            parcel = Parcel(to.source, dataset, staged, subject.id, seconds, key)
             if earlier := await find_earlier(resources, parcel):
                 outcome = "repeated"
                 return earlier

@@ -21,6 +21,7 @@ from edulake.common.gm import sm3_hex
 from edulake.common.lake import DataFile, Lake
 from edulake.common.service import Resources
 from edulake.ingest.batch import repository
+from edulake.ingest.batch.keys import refuse_reused
 from edulake.ingest.batch.receive import Staged
 from edulake.ingest.models import PUSHED, Batch, Source
 from edulake.ingest.source.readers.run import Reading
@@ -39,6 +40,8 @@ class Parcel:
     staged: Staged
     delivered_by: str
     seconds: dict[str, float]
+    #: The source's own name of the delivery (`Idempotency-Key`).
+    key: str | None = None
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -82,6 +85,9 @@ async def find_earlier(resources: Resources, parcel: Parcel) -> Landed | None:
 
 
 async def _repeated(session: AsyncSession, parcel: Parcel) -> Batch | None:
+    """The batch of the same delivery: by its key if it has one, else by its content. Raises KeyReused."""
+    if parcel.key is not None:
+        return await _keyed(session, parcel, parcel.key)
     return await repository.find_repeated(
         session,
         source_id=parcel.source.id,
@@ -90,6 +96,18 @@ async def _repeated(session: AsyncSession, parcel: Parcel) -> Batch | None:
         digest=parcel.staged.digest,
         terms=parcel.terms,
     )
+
+
+async def _keyed(session: AsyncSession, parcel: Parcel, key: str) -> Batch | None:
+    """The first answer stands, also for a batch that was withdrawn or replaced since (ADR 0017)."""
+    batch = await repository.find_keyed(session, parcel.source.id, key)
+    if batch is None:
+        return None
+    staged = parcel.staged
+    now_sent = (parcel.dataset, staged.period, staged.digest, staged.is_push)
+    if (batch.dataset, batch.period, batch.digest, batch.format == PUSHED) != now_sent:
+        raise refuse_reused(str(batch.batch_id))
+    return batch
 
 
 async def land(resources: Resources, lake: Lake, parcel: Parcel, reading: Reading, rows: Path) -> Landed:
@@ -101,6 +119,8 @@ async def land(resources: Resources, lake: Lake, parcel: Parcel, reading: Readin
         objects = await _store(resources, lake, parcel, rows)
         await faults.point("ingest.after_object")
         # Only now, so that nobody waits for somebody else's bytes to be sealed.
+        if parcel.key is not None:
+            await repository.lock_key(session, parcel.source.id, parcel.key)
         await repository.lock_period(session, parcel.source.id, parcel.dataset, parcel.staged.period)
         if earlier := await _repeated(session, parcel):
             return Landed(earlier, is_new=False)
@@ -137,6 +157,7 @@ def _batch(parcel: Parcel, reading: Reading) -> Batch:
         period=parcel.staged.period,
         digest=parcel.staged.digest,
         terms=parcel.terms,
+        idempotency_key=parcel.key,
         filename=parcel.staged.filename,
         format=PUSHED if parcel.staged.is_push else reading.format,
         encoding=reading.encoding or "",

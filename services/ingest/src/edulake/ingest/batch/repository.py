@@ -44,6 +44,17 @@ async def lock_period(session: AsyncSession, source_id: str, dataset: str, perio
     await locks.lock(session, Space.DELIVERY, f"{source_id}/{dataset}/{period}")
 
 
+async def lock_key(session: AsyncSession, source_id: str, key: str) -> None:
+    """Be the only one to land under a source's key until the transaction ends."""
+    await locks.lock(session, Space.DELIVERY, f"{source_id}//{key}")  # no dataset's name is empty
+
+
+async def find_keyed(session: AsyncSession, source_id: str, key: str) -> Batch | None:
+    """The batch that a source's key names, whatever became of it."""
+    query = select(Batch).where(Batch.source_id == source_id, Batch.idempotency_key == key)
+    return cast(Batch | None, await session.scalar(query))
+
+
 async def find_repeated(
     session: AsyncSession, *, source_id: str, dataset: str, period: str, digest: str, terms: str
 ) -> Batch | None:

@@ -33,6 +33,7 @@ class BatchOut(BaseModel):
     dataset: str
     period: str
     digest: str
+    idempotency_key: str | None
     filename: str
     format: str
     encoding: str
