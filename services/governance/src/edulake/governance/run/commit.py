@@ -13,7 +13,7 @@ from edulake.governance.models import Run, VersionNote
 from edulake.governance.quality import repository as reports
 from edulake.governance.run import contribution
 from edulake.governance.run import repository as runs
-from edulake.governance.run.contribution import BasisMoved
+from edulake.governance.run.contribution import BasisMoved, Nothing
 from edulake.governance.run.events import events_of, finished_event
 from edulake.governance.run.lease import LeaseLost, Progress, hold_while
 from edulake.governance.run.prepare import KEPT, Decided, prepare
@@ -60,6 +60,8 @@ async def refuse(resources: Resources, run: Run, reason_zh: str, reason_en: str)
 
 
 async def _commit(session: AsyncSession, lake: Lake, decided: Decided, examples_max: int) -> None:
+    # The dataset before the run's row, as a restore takes them: two orders would be a deadlock.
+    await datasets.lock(session, decided.run.dataset)
     run = await runs.hold(session, decided.run)
     if run is None:
         raise LeaseLost
@@ -88,6 +90,9 @@ async def announce_end(session: AsyncSession, run: Run) -> None:
 async def _write_lake(session: AsyncSession, lake: Lake, decided: Decided) -> VersionNote | None:
     """The version with the batch's rows, or without those an earlier revision of a blocked one had put in."""
     if decided.tables is None:
+        return None
+    if isinstance(decided.tables, Nothing):  # a restore may have brought the batch's rows back since
+        await contribution.confirm(session, lake, decided.run, decided.tables)
         return None
     verdict = decided.verdict
     grade = (decided.inputs.context.contract.level, verdict.score) if verdict.outcome == "governed" else None

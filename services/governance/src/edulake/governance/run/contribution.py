@@ -24,7 +24,7 @@ ADDING_FORMATS = frozenset({"rows"})
 
 
 class BasisMoved(Exception):
-    """The parts table changed between the merge and the commit (a restore came between)."""
+    """The parts table changed between looking at it and the commit (a restore came between)."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,13 @@ class Tables:
 
     part: pl.DataFrame
     governed: pl.DataFrame
+    basis: int | None
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """There is nothing to write, as long as the parts version is still this (None: there was none)."""
+
     basis: int | None
 
 
@@ -62,8 +69,8 @@ async def parts_manifest(session: AsyncSession, lake: Lake, dataset: str) -> Man
 
 async def with_batch(
     resources: Resources, lake: Lake, run: Run, accepted: pl.DataFrame, contract: Contract
-) -> Tables | None:
-    """The tables with a batch's accepted rows, or None when a later whole delivery has replaced the batch."""
+) -> Tables | Nothing:
+    """The tables with a batch's accepted rows; Nothing when a later whole delivery has replaced the batch."""
     landed = RawBatchLanded.model_validate(run.landed)
     stamp = Stamp(
         run.source_id, landed.authority, run.period, run.landed_no, run.batch_id, is_whole=is_whole(run)
@@ -71,16 +78,16 @@ async def with_batch(
     basis, parts = await _contributions(resources, lake, run)
     together = await asyncio.to_thread(contribute, parts, accepted, stamp)
     if together is None:
-        return None
+        return Nothing(basis)
     governed = await asyncio.to_thread(merge, together, groups_of(contract, together.columns))
     return Tables(_part_of(run, together), governed, basis)
 
 
-async def without_batch(resources: Resources, lake: Lake, run: Run) -> Tables | None:
-    """The tables without a batch's rows; None when nothing of it is among the contributions."""
+async def without_batch(resources: Resources, lake: Lake, run: Run) -> Tables | Nothing:
+    """The tables without a batch's rows; Nothing when none of them is among the contributions."""
     basis, parts = await _contributions(resources, lake, run)
     if parts is None or parts.filter(pl.col("_batch_id") == run.batch_id).is_empty():
-        return None
+        return Nothing(basis)
     contract = resources.standards.datasets.get(run.dataset)
     if contract is None:
         raise BatchRefused(
@@ -113,10 +120,7 @@ async def write(
 
     `grade`: level and quality of the version; None: those of the version before stay.
     """
-    await datasets.lock(session, run.dataset)
-    basis = await parts_manifest(session, lake, run.dataset)
-    if (basis.version if basis else None) != tables.basis:
-        raise BasisMoved
+    await confirm(session, lake, run, tables)
     level, quality = grade or await _grade_before(session, lake, run.dataset)
     key, partition = key_of(run), {"_source": run.source_id, "_delivered_period": run.period}
     parts = await lake.write_table(
@@ -133,6 +137,14 @@ async def write(
         quality=quality,
         made_by="service:governance",
     )
+
+
+async def confirm(session: AsyncSession, lake: Lake, run: Run, looked_at: Tables | Nothing) -> None:
+    """BasisMoved when the contributions are not those that were looked at; until the end they stay as they are."""
+    await datasets.lock(session, run.dataset)
+    basis = await parts_manifest(session, lake, run.dataset)
+    if (basis.version if basis else None) != looked_at.basis:
+        raise BasisMoved
 
 
 async def bring_back_replaced(session: AsyncSession, run: Run) -> list[str]:

@@ -10,7 +10,7 @@ from edulake.common.lake import DataFile, Lake
 from edulake.common.service import Resources
 from edulake.governance.models import Run
 from edulake.governance.run import contribution
-from edulake.governance.run.contribution import Tables, key_of
+from edulake.governance.run.contribution import Nothing, Tables, key_of
 from edulake.governance.run.inputs import Inputs
 from edulake.governance.run.verdict import Verdict
 
@@ -26,7 +26,7 @@ class Decided:
     run: Run
     inputs: Inputs
     verdict: Verdict
-    tables: Tables | None = None
+    tables: Tables | Nothing | None = None
     held_back: DataFile | None = None
 
     @property
@@ -54,12 +54,14 @@ async def _with_tables(resources: Resources, lake: Lake, decided: Decided) -> De
     if verdict.outcome == "governed":
         contract = decided.inputs.context.contract
         tables = await contribution.with_batch(resources, lake, run, verdict.accepted, contract)
-        return replace(decided, tables=tables, verdict=verdict if tables else _superseded(verdict))
+        is_in = isinstance(tables, Tables)
+        return replace(decided, tables=tables, verdict=verdict if is_in else _superseded(verdict))
     if run.revision == 1:
         return decided
     if verdict.outcome == "refused":
         tables = await contribution.without_batch(resources, lake, run)
-        return replace(decided, tables=tables, verdict=_also(verdict, TAKEN_OUT) if tables else verdict)
+        was_in = isinstance(tables, Tables)
+        return replace(decided, tables=tables, verdict=_also(verdict, TAKEN_OUT) if was_in else verdict)
     return replace(decided, verdict=_also(verdict, KEPT)) if run.version is not None else decided
 
 

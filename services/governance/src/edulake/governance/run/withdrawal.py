@@ -9,11 +9,12 @@ from edulake.common.bus import announce
 from edulake.common.lake import Lake
 from edulake.common.service import Resources
 from edulake.common.telemetry import logger
+from edulake.governance.dataset import repository as datasets
 from edulake.governance.models import Run
 from edulake.governance.run import contribution
 from edulake.governance.run import repository as runs
 from edulake.governance.run.commit import BASIS_TRIES, announce_end
-from edulake.governance.run.contribution import BasisMoved, Tables
+from edulake.governance.run.contribution import BasisMoved, Nothing, Tables
 from edulake.governance.run.events import ready_event
 from edulake.governance.run.lease import LeaseLost, Progress, hold_while
 from edulake.governance.settings import GovernanceSettings
@@ -44,10 +45,12 @@ async def take_out(
     raise BasisMoved
 
 
-async def _commit(session: AsyncSession, lake: Lake, run: Run, left: Tables | None) -> None:
+async def _commit(session: AsyncSession, lake: Lake, run: Run, left: Tables | Nothing) -> None:
+    await datasets.lock(session, run.dataset)  # before the run's row, as everywhere
     if await runs.hold(session, run) is None:
         raise LeaseLost
-    if left is None:
+    if isinstance(left, Nothing):
+        await contribution.confirm(session, lake, run, left)
         await runs.end(session, run.batch_id, {**runs.NO_RESULT, "state": "cancelled", **WITHDRAWN})
         return
     note = await contribution.write(session, lake, run, left)
