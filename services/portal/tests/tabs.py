@@ -19,6 +19,8 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 OF_AUTH = ("/login", "/logout", "/dev-issuer")
 WIDE = {"width": 1280, "height": 800}
 NARROW = {"width": 390, "height": 800}
+#: Longest wait for anything in the browser, ms: never a verdict on speed, only the end of hope on a busy machine.
+PATIENCE_MS = 90_000
 #: How far the page reaches beyond its window, pixels.
 _BEYOND = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -36,10 +38,18 @@ def front(suite: Suite) -> ASGIApp:
 @asynccontextmanager
 async def served(suite: Suite) -> AsyncIterator[None]:
     """Listen on the suite's own port."""
-    config = uvicorn.Config(front(suite), lifespan="off", log_config=None, ws="none", access_log=False)
+    config = uvicorn.Config(
+        front(suite),
+        lifespan="off",
+        log_config=None,
+        ws="none",
+        access_log=False,
+        timeout_keep_alive=3600,  # a connection that ends just when the browser uses it again is not our subject
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[suite.door.dup()]))  # uvicorn closes what it is given
     while not server.started:
+        assert not serving.done(), "the server did not start"
         await asyncio.sleep(0.02)
     try:
         yield
@@ -51,7 +61,9 @@ async def served(suite: Suite) -> AsyncIterator[None]:
 @asynccontextmanager
 async def launched() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        opened = await playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=ARGUMENTS, timeout=PATIENCE_MS
+        )
         yield opened
         await opened.close()
 
@@ -64,12 +76,23 @@ class Watched:
         self.ours = ours
         self.folder = folder
         self.wrong: list[str] = []
+        self.expected: tuple[str, str] | None = None
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
 
     def _hear(self, said: ConsoleMessage) -> None:
-        if said.type in ("error", "warning"):
+        if said.type in ("error", "warning") and not self._is_expected(said):
             self.wrong.append(said.text)
+
+    def expect_refusal(self, path: str, status: int) -> None:
+        """A form sent to this path will be refused, which the browser reports by itself, sooner or later."""
+        self.expected = (path, str(status))
+
+    def _is_expected(self, said: ConsoleMessage) -> bool:
+        if self.expected is None:
+            return False
+        path, status = self.expected
+        return status in said.text and path in f"{said.location.get('url', '')} {said.text}"
 
     async def log_in(self, sub: str) -> None:
         await self.page.goto(f"{self.ours}/")
@@ -85,7 +108,9 @@ class Watched:
             await self.page.click(selector)
 
     async def look(self, name: str) -> None:
-        """The page as it is now has a title, fits its window and breaks no rule of axe."""
+        """The page, once it stands, has a title, fits its window and breaks no rule of axe."""
+        await self.page.wait_for_load_state("load")
+        await self.page.wait_for_function("!document.querySelector('.htmx-settling, .htmx-swapping')")
         assert (await self.page.title()).strip(" ·") != "教育数据湖", name
         await self.keep(name)
         assert await self.page.evaluate(_BEYOND) <= 0, f"{name} is wider than its window"
@@ -111,7 +136,8 @@ def picture_folder() -> Path | None:
 @asynccontextmanager
 async def tab(browser: Browser, suite: Suite, **options: Any) -> AsyncIterator[Watched]:
     """A browser window of its own, with its own cookies, closed at the end."""
-    context = await browser.new_context(locale="zh-CN", **{"viewport": WIDE, **options})
-    context.set_default_timeout(90_000)
+    still = {"viewport": WIDE, "reduced_motion": "reduce"}  # what moves has another colour at every look
+    context = await browser.new_context(locale="zh-CN", **{**still, **options})
+    context.set_default_timeout(PATIENCE_MS)
     yield Watched(await context.new_page(), suite.settings.issuer, picture_folder())
     await context.close()

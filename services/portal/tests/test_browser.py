@@ -18,6 +18,7 @@ from .world import World
 OpenTab = Callable[..., Awaitable[Watched]]
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.timeout(300),  # the longest takes half a minute on an idle machine
     pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium"),
 ]
 
@@ -64,7 +65,7 @@ class TestLive:
         figure = "[data-flow=orders-unclosed]"
         assert await steward.page.inner_text(figure) == "1"
         await full.fail_rule("roster-c")
-        await steward.page.wait_for_selector(f"{figure}:has-text('2').flowed", timeout=10_000)
+        await steward.page.wait_for_selector(f"{figure}:has-text('2').flowed")
         assert steward.wrong == []
 
 
@@ -94,7 +95,6 @@ class TestLook:
 class TestDelivering:
     """A contact delivers, follows and mends; a steward sees what it did to the quality."""
 
-    @pytest.mark.timeout(600)
     async def test_from_the_file_to_the_proof(
         self, whole: World, open_tab: OpenTab, as_subject: Any, tmp_path: Path
     ) -> None:
@@ -104,10 +104,10 @@ class TestDelivering:
         good.write_bytes(ONE_BAD)
         contact = await open_tab("wu-contact")
         await contact.follow("text=报送文件")
+        contact.expect_refusal("/batches/deliver", 422)
         await self.send(contact, bad)
         await contact.page.wait_for_selector("#file-remark:not([hidden])")
         await contact.page.wait_for_selector("#file[aria-invalid=true]")
-        contact.wrong.clear()  # the browser reports the refused form's 422 itself
         assert await contact.page.input_value("#period") == "2026"
         assert await contact.page.evaluate("document.getElementById('file').files.length") == 1
         await look_three_ways(contact, "deliver-refused")
@@ -115,7 +115,7 @@ class TestDelivering:
         await contact.page.wait_for_url("**/batches/*-*?done=delivered")
         await look_three_ways(contact, "batch-landed")
         async with working(whole):
-            await contact.page.wait_for_selector("#progress .batch-governed", timeout=60_000)
+            await contact.page.wait_for_selector("#progress .batch-governed")
         assert "秒" in await contact.page.inner_text(".way")
         await look_three_ways(contact, "batch-governed")
         for part in ("findings", "quarantine"):
@@ -185,7 +185,6 @@ class TestDelivering:
 
 async def look_three_ways(watched: Watched, name: str) -> None:
     """Light, dark and narrow."""
-    await watched.page.wait_for_function("!document.querySelector('.htmx-settling, .htmx-swapping')")
     await watched.look(f"{name}-light")
     await watched.page.emulate_media(color_scheme="dark")
     await watched.look(f"{name}-dark")
@@ -201,6 +200,7 @@ class TestCopying:
     async def test_takes_the_lines_of_the_handbook(self, full: World, open_tab: OpenTab) -> None:
         reader = await open_tab("zheng-applicant", permissions=["clipboard-read", "clipboard-write"])
         await reader.go("/resources/api:schools/handbook")
+        await reader.page.evaluate("window.setTimeout = () => 0")  # the button keeps the word it takes
         await reader.page.click("[data-copy=code-curl]")
         await reader.page.wait_for_selector("[data-copy=code-curl]:has-text('已复制')")
         taken = await reader.page.evaluate("navigator.clipboard.readText()")
@@ -220,14 +220,14 @@ class TestAdministering:
         await whole.note_person()
         await write(whole, record_of(3))
         system = await open_tab("zhao-system")
-        await system.page.click("text=孙新人")
+        await system.follow("text=孙新人")
         await system.page.fill("#organisation", "示范区教育局")
         await system.page.click('button:text-is("准入")')
         await system.page.wait_for_selector(".notice.good")
         await system.look("person-admitted")
         security = await open_tab("qian-security", viewport=NARROW)
         await security.go("/people?name=孙新人")
-        await security.page.click("text=孙新人")
+        await security.follow("text=孙新人")
         await security.page.check("input[value=steward]")
         await security.page.check("input[value=audit_admin]")
         await security.page.fill("#reason", "岗位调整")
@@ -259,8 +259,8 @@ class TestReadingWithoutScripts:
         reader = await open_tab("zheng-applicant", java_script_enabled=False)
         await reader.go("/resources?q=学校")
         await reader.follow('a:text-is("学校查询")')
-        await reader.page.click('a:text-is("数据结构")')
-        await reader.page.wait_for_url("**/structure")
+        await reader.follow('a:text-is("数据结构")')
+        assert reader.page.url.endswith("/structure")
         assert "学校代码" in await reader.page.inner_text("main")
 
 
@@ -280,16 +280,16 @@ async def ask_for_schools(watched: Watched) -> None:
     await page.fill("#q", "学校")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/resources?q=*")
-    await page.click('a:text-is("学校查询")')
-    await page.wait_for_url("**/resources/api%3Aschools")
-    await page.click('a:text-is("申请使用")')
+    await watched.follow('a:text-is("学校查询")')
+    assert page.url.endswith("/resources/api%3Aschools")
+    await watched.follow('a:text-is("申请使用")')
     await page.fill("#purpose", "好的")
     await page.fill("#scenario", "市民查询附近学校")
     await page.check("input[name=promises]")
+    watched.expect_refusal("/resources/api", 422)
     await page.click('button:text-is("提交申请")')
     await page.wait_for_selector("#purpose-remark")
     assert await page.input_value("#scenario") == "市民查询附近学校"
-    watched.wrong.clear()  # the browser reports the refused form's 422 itself
     await watched.look("resource-refused")
     await page.fill("#purpose", "学区地图展示学校位置")
     await page.click('button:text-is("提交申请")')
