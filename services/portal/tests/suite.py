@@ -38,12 +38,23 @@ WHERE (schemaname IN ('catalog', 'workorder', 'ingest', 'governance', 'lake')
        OR (schemaname = 'gateway' AND (tablename IN ('grant', 'quota_override') OR tablename ~ '^(audit|publication)')))
   AND tablename <> 'schema_version'
 """
+#: What was announced counts as heard by everybody, also what a reader has in its hands: it would come into the next
+#: test. The lock waits for the handlers that are at work.
+_HEARD = """
+LOCK TABLE bus.inbox IN SHARE ROW EXCLUSIVE MODE;
+INSERT INTO bus.inbox (consumer, event_id)
+SELECT c.consumer, l.event_id FROM bus.cursor c JOIN bus.log l ON l.pos > c.pos ON CONFLICT DO NOTHING
+"""
 #: Whom a test has let come from another provider than the development one.
 NEWCOMERS = "https://login.example"
 _LEFT_PEOPLE = f"""
 DELETE FROM auth.role_assignment WHERE holder IN (SELECT id FROM auth.person WHERE issuer = '{NEWCOMERS}');
 DELETE FROM auth.person WHERE issuer = '{NEWCOMERS}'
 """
+
+
+#: All services share one loop here, and a page under way must not make the gateway's rights too old to be believed.
+_NEVER_STALE = {"access_stale_s": 3600.0, "versions_stale_s": 3600.0}
 
 
 class InProcess(httpx.AsyncBaseTransport):
@@ -96,7 +107,7 @@ class Suite:
         if not self.leftovers:
             self.leftovers = [row[0] for row in await self.as_admin(_LEFT)]
         deletions = ";".join(f"DELETE FROM {table}" for table in self.leftovers)  # names from pg_tables
-        await self.as_admin(f"{deletions}; {_LEFT_PEOPLE}")
+        await self.as_admin(f"BEGIN; {_HEARD}; {deletions}; {_LEFT_PEOPLE}; COMMIT")
 
     async def as_admin(self, statement: str) -> list[asyncpg.Record]:
         """What the database's own administrator does, whom no trigger and no policy stops."""
@@ -135,8 +146,8 @@ def _applications(suite: Suite) -> dict[str, Any]:
         "workorder": create_workorder(make(WorkorderSettings)),
         "ingest": create_ingest(make(IngestSettings)),
         "governance": create_governance(make(GovernanceSettings)),
-        "gateway": create_gateway(make(GatewaySettings)),
-        "portal": create_app(make(PortalSettings), transport=network),
+        "gateway": create_gateway(make(GatewaySettings).model_copy(update=_NEVER_STALE)),
+        "portal": create_app(make(PortalSettings, page_timeout_s=30), transport=network),
     }
 
 
@@ -148,11 +159,16 @@ async def _take_the_same_network(suite: Suite) -> None:
 
 
 def stores(folder: Path, database_url: str, redis_url: str) -> dict[str, Any]:
-    """Settings every service shares; events are looked for rarely, since no test here waits for one."""
+    """Settings every service shares; events are looked for rarely, since no test here waits for one.
+
+    Waits are long: a service that is slow because the machine is must not look like one that is silent.
+    """
     return {
         "home": folder,
         "database_url": database_url,
         "redis_url": redis_url,
         "bus_poll_ms": 2000,
+        "upstream_timeout_s": 30,
+        "redis_timeout_ms": 30_000,
         "log_level": "WARNING",
     }

@@ -74,7 +74,7 @@ class TestFigures:
             (timedelta(minutes=3, seconds=5), "3 分钟前"),
             (timedelta(hours=5, seconds=5), "5 小时前"),
             (timedelta(days=2, seconds=5), "2 天前"),
-            (timedelta(hours=-5, seconds=-5), "5 小时后"),
+            (timedelta(hours=-5, minutes=-5), "5 小时后"),
         ],
     )
     def test_times_read_as_distance_with_the_exact_one_as_title(self, ago: timedelta, shown: str) -> None:
