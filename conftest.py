@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -134,16 +134,35 @@ def standards() -> Standards:
     return Standards.load(find_standards())
 
 
+class SignedHeaders(Mapping[str, str]):
+    """The header of an internal call, signed when it is read: a signature is good for a minute, a test may last longer."""
+
+    def __init__(self, sign: Callable[[], str]) -> None:
+        self._sign = sign
+
+    def __getitem__(self, name: str) -> str:
+        if name != HEADER:
+            raise KeyError(name)
+        return self._sign()
+
+    def __iter__(self) -> Iterator[str]:
+        yield HEADER
+
+    def __len__(self) -> int:
+        return 1
+
+
 @pytest.fixture
-def as_subject(make_settings: Callable[..., Settings]) -> Callable[..., dict[str, str]]:
+def as_subject(make_settings: Callable[..., Settings]) -> Callable[..., Mapping[str, str]]:
     """`as_subject("steward", id="person:li", audience="catalog")` → headers of a signed internal call."""
 
-    def headers(*roles: str, id: str = "person:tester", audience: str, **more: Any) -> dict[str, str]:  # noqa: A002
+    def headers(*roles: str, id: str = "person:tester", audience: str, **more: Any) -> Mapping[str, str]:  # noqa: A002
         kind = id.split(":", 1)[0]
         if kind == "client":  # nobody owns it unless the test says so
             more = {"accountable": id, **more}
         subject = Subject(id=id, kind=kind, name=more.pop("name", id), roles=frozenset(roles), **more)  # type: ignore[arg-type]
-        return {HEADER: ContextSigner(make_settings().internal_key, "tests").sign(subject, audience)}
+        signer = ContextSigner(make_settings().internal_key, "tests")
+        return SignedHeaders(lambda: signer.sign(subject, audience))
 
     return headers
 
