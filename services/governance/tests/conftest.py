@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import io
-import time
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -91,7 +91,7 @@ def settings(make_settings: Callable[..., Any]) -> GovernanceSettings:
         env="development",
         worker_poll_ms=20,
         run_pulse_ms=50,
-        run_lease_s=1.0,
+        run_lease_s=600.0,  # a pause of the machine loses no run: a test that wants one lost ends its lease
         run_backoff_s=0.05,
         reference_recheck_s=0.1,
     )
@@ -130,10 +130,13 @@ class StubOutcome:
 
 @dataclass
 class StubPipeline:
-    """Keys rows by name, refuses those named `bad`; can be told to be slow, to fail or to block (everything, or
+    """Keys rows by name, refuses those named `bad`; can be told to stop at a step, to fail or to block (everything, or
     deliveries that hold one of some names)."""
 
-    step_s: float = 0
+    #: The step at which every run stands until `go` is set.
+    holds_at: str = ""
+    go: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
     fail_times: int = 0
     error: BaseException = field(default_factory=lambda: ValueError("310101200001011234"))
     blocked: Any = None
@@ -146,7 +149,9 @@ class StubPipeline:
         self.seen.append(context)
         for done, step in enumerate(STEPS):
             on_step(step, done, len(STEPS))
-            time.sleep(self.step_s)
+            if step == self.holds_at:
+                assert self.go.wait(60)
+        self.ended.set()
         if self.fail_times:
             self.fail_times -= 1
             raise self.error
@@ -186,6 +191,9 @@ class StubPipeline:
 
     def _blocked_by(self, frame: pl.DataFrame) -> str | None:
         return "含敏感内容 / sensitive" if self.blocked_names & set(frame["名称"]) else None
+
+
+END_LEASES = "UPDATE governance.run SET lease_until = now() - interval '1 s' WHERE state = 'running'"
 
 
 @dataclass
@@ -257,6 +265,11 @@ class House:
     def tighten(self, dataset: str, **facts: Any) -> None:
         """From now on the dataset's contract says this."""
         self.resources.standards.datasets[dataset] = a_contract(dataset, **facts)
+
+    async def end_leases(self) -> None:
+        """Whoever has a run in hand was silent for too long."""
+        async with self.database.transaction() as session:
+            await session.execute(text(END_LEASES))
 
     async def reopen(self, batch_id: str) -> None:
         async with self.database.transaction() as session:

@@ -1,8 +1,8 @@
 """kill -9 of a real worker at every place where it hurts: the same content, one version, one end.
 
 The worker is a process of its own on this test's database and lake. It stops at a named point (or is in the
-middle of anything, for the random seeds), is killed with SIGKILL, and another worker takes over when the
-lease ends.
+middle of anything, for the random seeds), is killed with SIGKILL, its lease ends, and another worker takes
+over. Leases are long, so that no pause of the machine takes a run from a worker that lives.
 """
 
 import asyncio
@@ -24,6 +24,9 @@ from edulake.common.standards import Standards
 from edulake.governance.pipeline import run as run_pipeline
 from edulake.governance.run import repository
 from edulake.governance.settings import GovernanceSettings
+from sqlalchemy import text
+
+from .conftest import END_LEASES
 
 POINTS = [
     "governance.step.clean",
@@ -51,7 +54,7 @@ def real(house: Any, tmp_path: Path) -> Any:
     return dataclasses.replace(house, resources=own, pipeline=run_pipeline, settings=settings)
 
 
-def environment(settings: GovernanceSettings, point: str) -> dict[str, str]:
+def environment(settings: GovernanceSettings, point: str, name: str) -> dict[str, str]:
     names = (
         "env",
         "database_url",
@@ -62,11 +65,14 @@ def environment(settings: GovernanceSettings, point: str) -> dict[str, str]:
         "standards_dir",
     )
     wanted = {f"EDULAKE_{name.upper()}": str(getattr(settings, name)) for name in names}
-    return {**os.environ, **wanted, "EDULAKE_HOME": str(settings.home), faults.VARIABLE: point}
+    own = {"EDULAKE_HOME": str(settings.home), "EDULAKE_WORKER_NAME": name}
+    return {**os.environ, **wanted, **own, faults.VARIABLE: point}
 
 
 @asynccontextmanager
-async def worker_process(real: Any, point: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker_process(
+    real: Any, point: str = "", name: str = "killed"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A real worker that is killed at the end of the block, if it still lives."""
     real.settings.home.mkdir(parents=True, exist_ok=True)
     log = (real.settings.home / "worker.log").open("ab")
@@ -74,7 +80,7 @@ async def worker_process(real: Any, point: str = "") -> AsyncIterator[asyncio.su
         sys.executable,
         "-m",
         "edulake.governance.worker",
-        env=environment(real.settings, point),
+        env=environment(real.settings, point, name),
         stdout=log,
         stderr=log,
     )
@@ -85,6 +91,26 @@ async def worker_process(real: Any, point: str = "") -> AsyncIterator[asyncio.su
             process.kill()
         await process.wait()
         log.close()
+
+
+@asynccontextmanager
+async def silent_for_long(real: Any, name: str = "killed") -> AsyncIterator[None]:
+    """The worker's leases end, also one that its last statement renews in the server after its death."""
+    stop = asyncio.Event()
+
+    async def keep_ending() -> None:
+        statement = text(f"{END_LEASES} AND lease_owner = :name")
+        while not stop.is_set():
+            async with real.database.transaction() as session:
+                await session.execute(statement, {"name": name})
+            await asyncio.sleep(0.05)
+
+    ending = asyncio.create_task(keep_ending())
+    try:
+        yield
+    finally:
+        stop.set()
+        await ending
 
 
 async def exactly_one_effect(real: Any) -> None:
@@ -124,7 +150,8 @@ class TestKilledAt:
             await until(mark, process)
             process.kill()
             await process.wait()
-        (run,) = await real.govern("b2")
+        async with silent_for_long(real):
+            (run,) = await real.govern("b2")
         assert (run.outcome, run.version) == ("governed", 2)
         assert run.tries == (1 if point == "governance.after_commit" else 2)
         await exactly_one_effect(real)
@@ -139,7 +166,7 @@ class TestKilledAt:
             await asyncio.sleep(random.Random(seed).uniform(0, 0.4))
             process.kill()
             await process.wait()
-        async with worker_process(real):
+        async with silent_for_long(real), worker_process(real, name="other"):
             await real.when("b2", lambda run: run.state == "finished")
         await exactly_one_effect(real)
 
@@ -158,7 +185,8 @@ class TestKilledWhileTakingOut:
             await until(mark, process)
             process.kill()
             await process.wait()
-        (run,) = await real.govern("b2")
+        async with silent_for_long(real):
+            (run,) = await real.govern("b2")
         assert (run.state, run.tries) == ("cancelled", 2)
         async with real.database.transaction() as session:
             versions = await real.lake.versions(session, "governed", "club")

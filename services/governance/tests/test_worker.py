@@ -11,6 +11,7 @@ from edulake.common.clock import now
 from edulake.common.events import Event, RawBatchWithdrawn
 from edulake.governance.handlers import HANDLERS
 from edulake.governance.run import repository
+from sqlalchemy import text
 
 
 @pytest.fixture
@@ -56,12 +57,13 @@ class TestAGoodBatch:
         assert await house.count("governance.quality_report") == 1
 
     async def test_shows_its_steps_while_it_runs(self, house: Any, good: Any) -> None:
-        house.pipeline.step_s = 0.15
+        house.pipeline.holds_at = "clean"
         await house.land("b1", good)
         async with house.working():
-            seen = await house.when("b1", lambda run: run.step in ("align", "clean"))
+            seen = await house.when("b1", lambda run: run.step == "clean")
             assert (seen.state, seen.step_total) == ("running", 8)
             assert 0 < seen.step_done < 8
+            house.pipeline.go.set()
             await house.closed("b1")
 
 
@@ -367,12 +369,16 @@ class TestReferences:
         await house.land("c0", good)
         await house.govern("c0")
         house.pipeline.fail_times = 1  # the schools' first try fails, so the pupils are looked at before them
-        house.settings = house.settings.model_copy(update={"run_backoff_s": 2.0})
+        house.settings = house.settings.model_copy(update={"run_backoff_s": 100.0})
         await house.land("c1", [*good, ("drama", None)])
         await house.land("m1", good, dataset="member")
         async with house.working():
             waiting = await house.when("m1", lambda run: run.state == "waiting_reference")
             assert waiting.waiting_for == ["club"]
+            async with house.database.transaction() as session:
+                await session.execute(
+                    text("UPDATE governance.run SET not_before = now() WHERE batch_id = 'c1'")
+                )
             assert (await house.closed("m1")).outcome == "governed"
         assert house.pipeline.seen[-1].references["clubs"].height == 3
 
@@ -396,12 +402,13 @@ class TestReferences:
 
 class TestWithdrawing:
     async def test_while_running_leaves_no_trace_but_the_run(self, house: Any, good: Any) -> None:
-        house.pipeline.step_s = 0.1
+        house.pipeline.holds_at = "clean"
         await house.land("b1", good)
         async with house.working():
             await house.when("b1", lambda run: run.step is not None)
             async with house.database.transaction() as session:
                 await repository.withdraw(session, "b1")
+            house.pipeline.go.set()
             run = await house.closed("b1")
         assert run.state == "cancelled"
         assert await house.events("governed.batch.finished.v1") == []
@@ -482,11 +489,12 @@ class TestWithdrawing:
     async def test_while_governed_once_more_takes_out_what_was_there(self, house: Any, good: Any) -> None:
         await house.land("b1", good)
         await house.govern("b1")
-        house.pipeline.step_s = 0.1
+        house.pipeline.holds_at = "clean"
         await house.reopen("b1")
         async with house.working():
             await house.when("b1", lambda run: run.step is not None)
             await withdraw(house, "b1")
+            house.pipeline.go.set()
             run = await house.closed("b1")
         assert run.state == "cancelled"
         assert (await house.governed()).height == 0
@@ -540,21 +548,23 @@ async def digest(house: Any) -> str:
 
 class TestStopping:
     async def test_finishes_what_it_has_in_hand(self, house: Any, good: Any) -> None:
-        house.pipeline.step_s = 0.05
+        house.pipeline.holds_at = "clean"
         await house.land("b1", good)
         async with house.working():
-            await house.when("b1", lambda run: run.state != "queued")
+            await house.when("b1", lambda run: run.step == "clean")
+            asyncio.get_running_loop().call_later(0.2, house.pipeline.go.set)  # after it was told to stop
         assert (await house.run("b1")).state == "finished"
 
     async def test_gives_back_what_takes_too_long_without_counting_a_try(self, house: Any, good: Any) -> None:
         house.settings = house.settings.model_copy(update={"shutdown_timeout_s": 0})
-        house.pipeline.step_s = 0.3
+        house.pipeline.holds_at = "clean"
         await house.land("b1", good)
         async with house.working():
-            await house.when("b1", lambda run: run.state == "running")
+            await house.when("b1", lambda run: run.step == "clean")
         run = await house.run("b1")
         assert (run.state, run.tries) == ("queued", 0)
-        await asyncio.sleep(2.7)  # the thread of the cancelled try comes to its end and changes nothing
+        house.pipeline.go.set()
+        assert await asyncio.to_thread(house.pipeline.ended.wait, 60), "the thread of the cancelled try"
         assert (await house.run("b1")).state == "queued"
 
 
@@ -581,6 +591,7 @@ class TestTwoWorkers:
         await house.land("b1", good)
         async with house.working():
             await asyncio.wait_for(away.wait(), 60)
+            await house.end_leases()
             async with house.working():
                 run = await house.closed("b1")
             back.set()
