@@ -384,18 +384,28 @@ class TestTries:
         monkeypatch: Any,
         make_school: Any,
     ) -> None:
-        quick = settings.model_copy(update={"publisher_lease_s": 1.0})
+        quick = settings.model_copy(update={"publisher_lease_s": 6.0})
         loop = JobLoop(resources, quick, lake)
         original = loop._publisher.prepare
+        reading, read = asyncio.Event(), asyncio.Event()
 
         async def slow(job: Job) -> Any:
-            await asyncio.sleep(2.5)
+            reading.set()
+            await read.wait()
             return await original(job)
+
+        async def lease() -> Any:
+            return await admin.fetchval("SELECT lease_until FROM gateway.publication_job")
 
         monkeypatch.setattr(loop._publisher, "prepare", slow)
         await queue(await govern("b1", [make_school(1)]))
         first = asyncio.create_task(loop.run_once())
-        await asyncio.sleep(1.6)
+        async with asyncio.timeout(60):
+            await reading.wait()
+            taken_until = await lease()
+            while await lease() == taken_until:
+                await asyncio.sleep(0.02)
         assert not await JobLoop(resources, quick, lake).run_once()
+        read.set()
         assert await first
         assert (await admin.fetchrow(JOBS))["tries"] == 1
