@@ -1,7 +1,6 @@
 """Each dependency broken in turn: never a 2xx where there must be none (Authelia CVE-2021-32637)."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -57,10 +56,11 @@ class TestRedisLost:
         self, own_redis: Any, give: Give, issuer: Any
     ) -> None:
         gateway, redis = own_redis
-        await give(rate_per_s=2)
+        await give(rate_per_s=1)
         await gateway.plane.follower.look()
         redis.stop()
-        answers = [await gateway.http.get("/share/v1/schools", headers=issuer.bearer()) for _ in range(8)]
+        calls = [gateway.http.get("/share/v1/schools", headers=issuer.bearer()) for _ in range(60)]
+        answers = await asyncio.gather(*calls)  # at once, so that no second passes between two of them
         assert {answer.status_code for answer in answers} == {200, 429}
 
     async def test_the_process_stays_ready_and_nobody_unknown_gets_in(
@@ -81,7 +81,8 @@ async def cut_off(admin_url: str, database_name: str, *, allow: bool) -> None:
         await connection.execute(f"ALTER DATABASE {database_name} ALLOW_CONNECTIONS {str(allow).lower()}")
         if not allow:
             await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database_name
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = $1",
+                database_name,
             )
     finally:
         await connection.close()
@@ -89,25 +90,34 @@ async def cut_off(admin_url: str, database_name: str, *, allow: bool) -> None:
 
 class TestPostgresLost:
     async def test_stale_grants_close_everything_and_it_heals(
-        self, open_gateway: Any, issuer: Any, postgres_admin_url: str, database_name: str
+        self,
+        open_gateway: Any,
+        issuer: Any,
+        postgres_admin_url: str,
+        database_name: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        call = "/share/v1/schools"
+        call, book = "/share/v1/schools", open_gateway.plane.access
+
+        async def until(status: int) -> None:
+            async with asyncio.timeout(60):
+                while (await open_gateway.http.get(call, headers=issuer.bearer())).status_code != status:
+                    await asyncio.sleep(0.05)
+
         assert (await open_gateway.http.get(call, headers=issuer.bearer())).status_code == 200
         await cut_off(postgres_admin_url, database_name, allow=False)
         try:
             personal = await open_gateway.http.get(STUDENT, headers=issuer.bearer())
             assert personal.status_code == 503, "a personal read without an audit row"
-            await asyncio.sleep(4.3)
+            monkeypatch.setattr(book, "_stale_s", 1.0)
+            await until(503)
             for path in (call, STUDENT, "/api/catalog/resources", "/readyz"):
                 answer = await open_gateway.http.get(path, headers=issuer.bearer())
                 assert answer.status_code == 503, path
                 assert answer.headers["retry-after"]
         finally:
             await cut_off(postgres_admin_url, database_name, allow=True)
-        began = time.monotonic()
-        while (await open_gateway.http.get(call, headers=issuer.bearer())).status_code != 200:
-            assert time.monotonic() - began < 60, "it heals by itself"
-            await asyncio.sleep(0.1)
+        await until(200)
 
     async def test_the_query_engines_error_is_503_without_its_words(
         self, open_gateway: Any, issuer: Any
@@ -154,8 +164,6 @@ class TestTheAuditCannotBeWritten:
         async with start_gateway(settings.model_copy(update={"audit_timeout_s": 0.3})) as gateway:
             connection = await asyncpg.connect(postgres_admin_url)
             await connection.execute("SELECT pg_advisory_lock($1, hashtext(''))", Space.AUDIT_CHAIN)
-            began = time.monotonic()
             answer = await gateway.http.get(STUDENT, headers=issuer.bearer())
             assert answer.status_code == 503
-            assert time.monotonic() - began < 30, "the lock is held until after the answer"
             await connection.close()

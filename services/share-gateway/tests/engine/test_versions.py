@@ -1,7 +1,6 @@
 """Following what is published: lost connections, a lost database, and the speed of noticing."""
 
 import asyncio
-import time
 from typing import Any
 
 import asyncpg
@@ -42,11 +41,11 @@ class TestFollowing:
         version = await serve("school_base", [make_school(1)])
         await until(lambda: engine.data_version("school_base") == version)
         await admin.execute('REVOKE SELECT ON published."_current" FROM edulake_reader')
-        await asyncio.sleep(0.3)
+        await until(lambda: engine.versions.age_s > 0.5)
         assert engine.data_version("school_base") == version
-        assert engine.versions.age_s > 0.15
+        looked = engine.versions._looked_at
         await admin.execute('GRANT SELECT ON published."_current" TO edulake_reader')
-        await until(lambda: engine.versions.age_s < 0.1)
+        await until(lambda: engine.versions._looked_at > looked)
 
     async def test_what_is_no_longer_current_is_no_longer_served(
         self, serve: Any, engine: Engine, admin: Any, make_school: Any
@@ -95,14 +94,14 @@ class TestLostDatabase:
         await admin.execute(KILL)
         api = engine.route("schools")
         assert api is not None
-        failures, began = 0, time.monotonic()
-        while time.monotonic() - began < 60:
+        failures = 0
+        while failures <= 8:
             try:
                 await engine.execute(api, engine.validate(api, b""), api.columns, (), "standard")
                 break
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 failures += 1
-        assert failures <= 8
+        assert failures <= 8, "each lost connection costs one call"
         assert len((await ask("schools"))["data"]) == 3
 
     async def test_an_engine_does_not_start_without_its_database(self, standards: Standards) -> None:
