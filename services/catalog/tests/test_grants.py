@@ -1,6 +1,7 @@
 """Who sees and who ends which grants: one matrix of callers."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -116,7 +117,7 @@ async def granted(client: httpx.AsyncClient, app: Any) -> dict[str, str]:
                     dataset=dataset,
                     mask_level="standard",
                     valid_from=moment,
-                    valid_until=moment.replace(year=moment.year + 1),
+                    valid_until=moment + timedelta(days=365),
                     ip_allow=[],
                     rate_per_s=10,
                     day_quota=100,
