@@ -20,7 +20,7 @@ def postgres_lost(postgres_admin_url: str, database_name: str) -> Callable[[], A
         connection = await asyncpg.connect(postgres_admin_url.replace(database_name, "postgres"))
         try:
             await connection.execute(f"ALTER DATABASE {database_name} CONNECTION LIMIT {connections}")
-            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+            ended = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = $1"
             await connection.execute(ended, database_name)
         finally:
             await connection.close()

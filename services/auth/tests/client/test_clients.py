@@ -88,7 +88,7 @@ class TestRotatingSecrets:
         await auth.new_client("demo")
         await auth.call("POST", "/api/auth/clients/demo/secrets", "system_admin")
         await auth.change(
-            "UPDATE auth.client_secret SET expires_at = '2030-01-01' WHERE expires_at IS NOT NULL"
+            "UPDATE auth.client_secret SET expires_at = now() + interval '3 years' WHERE expires_at IS NOT NULL"
         )
         before = await auth.rows("SELECT min(expires_at) AS first FROM auth.client_secret")
         await auth.change(

@@ -21,6 +21,7 @@ async def claims_of(auth, token):
 class TestIssuing:
     async def test_a_token_says_whose_it_is_for_whom_and_how_long(self, auth):
         secret = await auth.new_client("demo", "applicant", "steward", district="310101")
+        began = int(time.time())
         answer = await auth.token("demo", secret)
         assert answer.status_code == 200
         body = answer.json()
@@ -40,7 +41,7 @@ class TestIssuing:
         }
         assert {name: said[name] for name in expected} == expected
         assert said["exp"] - said["iat"] == 3600
-        assert abs(said["iat"] - time.time()) < 5
+        assert began <= said["iat"] <= time.time()
 
     async def test_a_token_says_who_answers_for_its_client(self, auth):
         secrets = {"alone": await auth.new_client("alone")}
