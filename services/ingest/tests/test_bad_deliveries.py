@@ -25,7 +25,6 @@ def settings(make_settings: Callable[..., Any]) -> IngestSettings:
     made: IngestSettings = make_settings(
         IngestSettings,
         upload_max_bytes=200_000,
-        upload_idle_s=0.2,
         rows_max=100,
         columns_max=20,
         reader_memory_bytes=1 << 30,
@@ -252,12 +251,14 @@ class TestTheTransfer:
         )
         assert (answer.status_code, code_of(answer)) == (400, "truncated-upload")
 
-    async def test_standing_still(self, client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    async def test_standing_still(
+        self, client: httpx.AsyncClient, resources: Resources, headers: dict[str, str]
+    ) -> None:
         async def slow() -> AsyncIterator[bytes]:
             yield form()[:100]
-            await asyncio.sleep(1)
-            yield form()[100:]
+            await asyncio.Event().wait()
 
+        vars(resources.settings)["upload_idle_s"] = 0.2
         answer = await client.post(DELIVERIES, content=slow(), headers=headers)
         assert (answer.status_code, code_of(answer)) == (408, "upload-stalled")
 

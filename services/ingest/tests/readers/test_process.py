@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def big(path: Path, rows: int) -> Path:
 
 
 async def test_reads_a_file_in_another_process(delivered: Path, tmp_path: Path, limits: Limits) -> None:
-    reading = await read_delivery(delivered, tmp_path / "rows", limits=limits, wall_s=30)
+    reading = await read_delivery(delivered, tmp_path / "rows", limits=limits, wall_s=90)
     assert (reading.format, reading.rows, reading.headers) == ("csv", 1, ["学校代码", "学校名称"])
     assert pl.read_parquet(tmp_path / "rows")["学校代码"].to_list() == ["0031"]
 
@@ -34,7 +35,7 @@ async def test_hands_the_refusal_of_the_child_on(tmp_path: Path, limits: Limits)
     path = tmp_path / "f"
     path.write_bytes(b"a,a\n1,2\n")
     with pytest.raises(Refusal) as refused:
-        await read_delivery(path, tmp_path / "rows", limits=limits, wall_s=30)
+        await read_delivery(path, tmp_path / "rows", limits=limits, wall_s=90)
     assert (refused.value.code, refused.value.where) == ("duplicate-header", "file header")
 
 
@@ -42,7 +43,7 @@ async def test_an_endless_field_is_a_refusal(tmp_path: Path, limits: Limits) -> 
     path = tmp_path / "f"
     path.write_text('a,b\n1,"' + "x\n" * 100_000)
     with pytest.raises(Refusal) as refused:
-        await read_delivery(path, tmp_path / "rows", limits=limits, wall_s=30)
+        await read_delivery(path, tmp_path / "rows", limits=limits, wall_s=90)
     assert (refused.value.code, refused.value.where) == ("cell-too-long", "file row 2")
 
 
@@ -52,7 +53,7 @@ async def test_too_much_memory_is_a_refusal(tmp_path: Path, limits: Limits) -> N
     path.write_bytes(b'{"a": "' + b"x" * (80 << 20) + b'"}\n')
     greedy = replace(limits, memory_bytes=300 << 20, cell_max_chars=1 << 30)
     with pytest.raises(Refusal) as refused:
-        await read_delivery(path, tmp_path / "rows", limits=greedy, wall_s=60)
+        await read_delivery(path, tmp_path / "rows", limits=greedy, wall_s=90)
     assert refused.value.code == "too-complex"
 
 
@@ -60,7 +61,7 @@ async def test_too_much_processor_time_is_a_refusal(tmp_path: Path, limits: Limi
     path = big(tmp_path / "f", 600_000)
     with pytest.raises(Refusal) as refused:
         await read_delivery(
-            path, tmp_path / "rows", limits=replace(limits, cpu_s=1, rows_max=10**7), wall_s=60
+            path, tmp_path / "rows", limits=replace(limits, cpu_s=1, rows_max=10**7), wall_s=90
         )
     assert refused.value.code == "too-complex"
 
@@ -71,8 +72,9 @@ async def test_too_much_time_is_a_refusal_and_leaves_no_process(tmp_path: Path, 
         await read_delivery(path, tmp_path / "rows", limits=replace(limits, rows_max=10**7), wall_s=0.1)
     assert refused.value.code == "too-complex"
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    running = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children if Path(f"/proc/{pid}").exists()]
-    assert not [line for line in running if b"readers.child" in line]
+    for pid in children:
+        with suppress(OSError):  # one that ended meanwhile
+            assert b"readers.child" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 async def test_a_defect_of_the_reader_is_told_apart_from_a_bad_file(
@@ -80,7 +82,7 @@ async def test_a_defect_of_the_reader_is_told_apart_from_a_bad_file(
 ) -> None:
     monkeypatch.setattr(run, "CHILD", "edulake.ingest.source.readers.no_such_module")
     with pytest.raises(ReaderFailed):
-        await read_delivery(delivered, tmp_path / "rows", limits=limits, wall_s=30)
+        await read_delivery(delivered, tmp_path / "rows", limits=limits, wall_s=90)
 
 
 async def test_the_child_gets_no_secret(
@@ -88,4 +90,4 @@ async def test_the_child_gets_no_secret(
 ) -> None:
     monkeypatch.setenv("EDULAKE_DATABASE_URL", "canary")
     assert "canary" not in str(run._environment())
-    await asyncio.wait_for(read_delivery(delivered, tmp_path / "rows", limits=limits, wall_s=30), 30)
+    await asyncio.wait_for(read_delivery(delivered, tmp_path / "rows", limits=limits, wall_s=90), 100)
