@@ -22,9 +22,10 @@ from edulake.common.settings import Settings, find_standards
 from edulake.common.standards import Standards
 from fastapi import FastAPI
 
-#: The same examples in every run: whoever mends one thing is not stopped by luck with another. New ones are
+#: The same examples in every run: whoever mends one thing is not stopped by luck with another, nor by a pause of
+#: the machine (no deadline for an example). New ones are
 #: looked for with `EDULAKE_HYPOTHESIS=default make test`.
-hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("EDULAKE_HYPOTHESIS", "repeatable"))
 TEMPLATE = "edulake_template"
 ROOM_BYTES = 2 * 1024**3  # several times what a run was seen to use
