@@ -28,6 +28,9 @@ from sqlalchemy import text
 
 from .conftest import END_LEASES
 
+pytestmark = pytest.mark.timeout(
+    300
+)  # every start of a process costs seconds, on a busy machine ten times as many
 POINTS = [
     "governance.step.clean",
     "lake.after_delta_commit",
@@ -203,7 +206,7 @@ class TestTold:
         async with worker_process(real) as process:
             await real.closed("b1")
             process.terminate()
-            assert await asyncio.wait_for(process.wait(), 60) == 0
+            assert await asyncio.wait_for(process.wait(), 150) == 0
         assert real.settings.alive_file.exists()
 
     async def test_to_pause_in_production_it_refuses_to_start(self, real: Any) -> None:
@@ -212,7 +215,7 @@ class TestTold:
         os.environ["EDULAKE_PUBLIC_URL"] = "https://lake.example"
         try:
             async with worker_process(own, "governance.after_lake") as process:
-                assert await asyncio.wait_for(process.wait(), 60) != 0
+                assert await asyncio.wait_for(process.wait(), 150) != 0
         finally:
             del os.environ["EDULAKE_PUBLIC_URL"]
         assert "PausePointError" in (real.settings.home / "worker.log").read_text()

@@ -28,6 +28,9 @@ from edulake.share_gateway.publication import loader
 
 Give = Callable[..., Awaitable[Any]]
 NewPort = Callable[[], int]
+pytestmark = pytest.mark.timeout(
+    300
+)  # every start of a process costs seconds, on a busy machine ten times as many
 CALL = "/share/v1/schools?district=310115&limit=2"
 
 

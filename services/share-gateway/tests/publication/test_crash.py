@@ -19,6 +19,9 @@ from sqlalchemy import text
 
 POINTS = ("publisher.after_copy", "publisher.before_commit")
 KILLS = 6
+pytestmark = pytest.mark.timeout(
+    300
+)  # every start of a process costs seconds, on a busy machine ten times as many
 END_LEASES = text(
     "UPDATE gateway.publication_job SET lease_until = now() - interval '1 s' "
     "WHERE status = 'running' AND lease_until > now() AND split_part(worker, '-', 1) = ANY(:pids)"
