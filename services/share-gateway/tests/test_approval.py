@@ -188,6 +188,29 @@ class TestAChangeThatIsNotApplied:
             assert await status(gateway, issuer, client_id="other") == 200
         await catalog.close()
 
+    async def test_a_look_before_it_is_late_is_believed_from_its_announcement_on(
+        self, settings: Any, start_gateway: Any, give: Give, issuer: Any, database: Database, role_url: Any
+    ) -> None:
+        """Were it the last look that succeeds, what it read is stale within the 5 s of the change, not of the look."""
+        grant = await give()
+        catalog = Database(role_url("edulake_catalog"))
+        async with leadership(database, "group gateway") as lead, start_gateway(settings) as gateway:
+            assert lead
+            assert await status(gateway, issuer) == 200
+            async with catalog.transaction() as session:
+                await announce(session, grant.model_copy(update={"status": "revoked", "change": "revoked"}))
+            announced = time.monotonic()
+            await asyncio.sleep(0.2)
+            await gateway.plane.follower.look()
+            assert gateway.plane.access._confirmed <= announced
+            async with asyncio.timeout(
+                60
+            ):  # once it counts as not applied, what else was read is as new as the look
+                while gateway.plane.access._confirmed <= announced:
+                    await asyncio.sleep(0.05)
+            assert await status(gateway, issuer) == 403
+        await catalog.close()
+
     async def test_a_process_is_not_ready_before_what_was_announced_is_applied(
         self, settings: Any, start_gateway: Any, give: Give, database: Database, role_url: Any
     ) -> None:
@@ -259,7 +282,7 @@ class TestAChangeThatIsNotApplied:
     ) -> None:
         grant = await give()
         await gateway.plane.follower.look()
-        monkeypatch.setattr(follower, "UNAPPLIED_MAX", 1)
+        monkeypatch.setattr(follower, "UNSETTLED_MAX", 1)
         monkeypatch.setattr(gateway.plane.access, "_stale_s", 0.5)
         catalog = Database(role_url("edulake_catalog"))
         async with catalog.transaction() as session:

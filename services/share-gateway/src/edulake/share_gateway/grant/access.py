@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edulake.common.bus.overdue import Overdue
+from edulake.common.bus.unsettled import Unsettled
 from edulake.common.events import AccessGrantChanged
 from edulake.share_gateway.exchange import Principal
 from edulake.share_gateway.limits.shared import Limit
@@ -124,7 +124,7 @@ class AccessBook:
         if changed or whole:
             self._index()
 
-    def put_unapplied(self, events: Iterable[Overdue]) -> None:
+    def put_unapplied(self, events: Iterable[Unsettled]) -> None:
         """Close what these changes are about until they are applied: what is kept of it is known to be old."""
         grants: set[str] = set()
         callers: set[str] = set()

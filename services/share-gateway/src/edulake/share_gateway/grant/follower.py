@@ -11,11 +11,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from edulake.common.bus.unsettled import Unsettled
 from edulake.common.db import Database
 from edulake.common.errors import Unavailable
 from edulake.common.telemetry import logger
 from edulake.share_gateway.grant.access import AccessBook
-from edulake.share_gateway.grant.repository import UNAPPLIED_MAX, changes_since
+from edulake.share_gateway.grant.repository import UNSETTLED_MAX, changes_since
 from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -50,22 +51,33 @@ class AccessFollower:
         """Read what changed and confirm the book as of the start of the look."""
         began = time.monotonic()
         whole = began - self._whole_at >= WHOLE_EVERY_S
-        late_s = LATE_S if self._book.has_caught_up else 0.0
         async with asyncio.timeout(3), self._database.read() as session:
             mark = 0 if whole else self._mark
-            changes = await changes_since(session, mark, self._group, self._names, late_s=late_s)
+            changes = await changes_since(session, mark, self._group, self._names)
         self._book.put_grants(changes.grants, whole=whole)
         self._book.put_revocations(changes.revocations)
         self._book.put_clients(changes.clients)
         self._book.put_limits(changes.limits)
-        self._book.put_unapplied(changes.unapplied)
+        unapplied, oldest_s = self._judge(changes.unsettled)
+        self._book.put_unapplied(unapplied)
         self._mark = changes.mark
         if whole:
             self._whole_at = began
             self._book.forget_expired(time.time())
-        if len(changes.unapplied) < UNAPPLIED_MAX:
-            self._book.confirm(began)
-        self._tell(len(changes.unapplied))
+        if len(changes.unsettled) < UNSETTLED_MAX:
+            self._book.confirm(began - oldest_s)
+        self._tell(len(unapplied))
+
+    def _judge(self, unsettled: Sequence[Unsettled]) -> tuple[list[Unsettled], float]:
+        """What counts as not applied, and the age in seconds of the oldest change that still may be.
+
+        What was read is the state before that change. If no further look succeeds it is stale in time for
+        that change too, not only for those after the look.
+        """
+        late_s = LATE_S if self._book.has_caught_up else 0.0
+        unapplied = [event for event in unsettled if event.is_dead or event.age_s >= late_s]
+        young = [event.age_s for event in unsettled if not event.is_dead and event.age_s < late_s]
+        return unapplied, max(young, default=0.0)
 
     def _tell(self, unapplied: int) -> None:
         UNAPPLIED.set(unapplied)

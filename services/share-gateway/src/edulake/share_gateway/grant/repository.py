@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from edulake.common.bus.overdue import Overdue, overdue
+from edulake.common.bus.unsettled import Unsettled, unsettled
 from edulake.common.db import ReadOnlySession
 from edulake.common.events import AccessClientChanged, AccessGrantChanged, AccessTokenRevoked
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 #: As many changes that were not applied are not closed one by one: nothing is believed then.
-UNAPPLIED_MAX = 1000
+UNSETTLED_MAX = 5000
 # A revoked or expired grant never becomes active again: new access is a new grant. So its end is taken over
 # whatever the times say, and anything else only when it is newer and the grant has not ended.
 _PUT_GRANT = text("""
@@ -68,13 +68,11 @@ class Changes:
     revocations: Sequence[RowMapping]
     clients: Sequence[RowMapping]
     limits: Sequence[RowMapping]
-    #: Announced, and not in the rows above though it should be by now.
-    unapplied: Sequence[Overdue]
+    #: Announced, and not in the rows above.
+    unsettled: Sequence[Unsettled]
 
 
-async def changes_since(
-    session: ReadOnlySession, mark: int, group: str, names: Sequence[str], *, late_s: float
-) -> Changes:
+async def changes_since(session: ReadOnlySession, mark: int, group: str, names: Sequence[str]) -> Changes:
     """One consistent look; mark 0 reads everything. `group` applies the events of `names`."""
     at: dict[str, Any] = {"mark": mark}
     newest = int(await session.scalar(_MARK) or 0)
@@ -84,7 +82,7 @@ async def changes_since(
         revocations=(await session.execute(_REVOCATIONS, at)).mappings().all(),
         clients=(await session.execute(_CLIENTS, at)).mappings().all(),
         limits=(await session.execute(_LIMITS, at)).mappings().all(),
-        unapplied=await overdue(session, group, names, late_s=late_s, limit=UNAPPLIED_MAX),
+        unsettled=await unsettled(session, group, names, limit=UNSETTLED_MAX),
     )
 
 
