@@ -90,6 +90,8 @@ class TestDelivering:
             schools = (await send_file(contact, ONE_BAD)).headers["location"]
             text = await when(contact, schools, "治理时引用")
             assert "学校基础（当时还没有）" in text, text[text.index("治理时引用") :][:200]
+            live = await contact.read(f"{schools.partition('?')[0]}/progress")
+            assert "治理时引用" in live, "also where the page draws itself anew"
             quota = (await send_file(contact, QUOTA, target="quota/senior_quota")).headers["location"]
             assert "学校基础 第 1 版" in await when(contact, quota, "治理时引用")
 
