@@ -1,7 +1,7 @@
 """Batches across ingest, governance and publisher, in one process: each ends where its source can read why (P1)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
@@ -62,7 +62,7 @@ class Line:
         self,
         ingesting: httpx.AsyncClient,
         sharing: httpx.AsyncClient,
-        as_subject: Callable[..., dict[str, str]],
+        as_subject: Callable[..., Mapping[str, str]],
         url: str,
     ) -> None:
         self.steps = Steps()
@@ -129,7 +129,7 @@ class Line:
 @pytest.fixture
 async def line(
     make_settings: Callable[..., Any],
-    as_subject: Callable[..., dict[str, str]],
+    as_subject: Callable[..., Mapping[str, str]],
     client_for: Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]],
     postgres_admin_url: str,
 ) -> AsyncIterator[Line]:

@@ -6,7 +6,7 @@ real stores. A request carries a signed context with every role, so that it reac
 
 import importlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -68,9 +68,14 @@ def served(app: Any) -> Iterator[str]:
         thread.join(60)
 
 
-def call(case: Any, *, address: str, session: requests.Session, options: dict[str, Any]) -> requests.Response:
-    """Send what was made; redirects are answers, not followed."""
-    answer: requests.Response = case.call(base_url=address, session=session, **options)
+def call(
+    case: Any, *, address: str, session: requests.Session, headers: Mapping[str, str]
+) -> requests.Response:
+    """Send what was made, signed now; redirects are answers, not followed."""
+    signed = dict(headers)
+    answer: requests.Response = case.call(
+        base_url=address, session=session, headers=signed, allow_redirects=False
+    )
     return answer
 
 
@@ -117,7 +122,7 @@ def failures_of(
 @pytest.mark.parametrize("name", SERVICES)
 class TestService:
     def test_answers_as_its_document_promises(
-        self, name: str, make_settings: Callable[..., Any], as_subject: Callable[..., dict[str, str]]
+        self, name: str, make_settings: Callable[..., Any], as_subject: Callable[..., Mapping[str, str]]
     ) -> None:
         kind = getattr(importlib.import_module(f"edulake.{name}.settings"), SERVICES[name])
         app = importlib.import_module(f"edulake.{name}.app").create_app(make_settings(kind))
@@ -127,8 +132,8 @@ class TestService:
         failures: list[str] = []
         with served(app) as address, requests.Session() as session:
             for result in schema.get_all_operations():
-                options = {"headers": as_subject(*ROLES, audience=audience), "allow_redirects": False}
-                send = partial(call, address=address, session=session, options=options)
+                headers = as_subject(*ROLES, audience=audience)
+                send = partial(call, address=address, session=session, headers=headers)
                 for inputs in strategies(result.ok()):
                     failures += failures_of(result.ok(), inputs, send)
         assert not failures, "\n\n".join(failures)
