@@ -133,14 +133,16 @@ class TestAgain:
     def listed(self, suite: "Suite", steward: Gateway) -> dict[str, Any]:
         """The dataset as the catalogue lists it, once it has heard of what is served now."""
 
-        def read() -> dict[str, Any]:
-            found: dict[str, Any] = steward.call("GET", "/api/catalog/resources/dataset:school_base")
-            return found
+        found: dict[str, Any] = {}
 
-        suite.wait_for(
-            lambda: read()["published_version"] == served(steward)["version"], "the catalogue to hear"
-        )
-        return read()
+        def is_current() -> bool:
+            found.update(steward.call("GET", "/api/catalog/resources/dataset:school_base"))
+            current = served(steward)
+            told = (found["published_version"], found["content_digest"])
+            return told == (current["version"], current["content_digest"])
+
+        suite.wait_for(is_current, "the catalogue to hear")
+        return found
 
     def test_everything_stored_still_holds(self, suite: "Suite", report: Report) -> None:
         findings = verify_all(suite.settings, suite.state, deep=True)
@@ -199,9 +201,11 @@ class TestRevoking:
         told = {"EDULAKE_HOME": str(suite.settings.home)}
         assert CliRunner().invoke(app, ["revoke", "grant", grant["grant_id"]], env=told).exit_code == 0
         began = time.monotonic()
+        sent = began
         while caller.send("GET", "/share/v1/senior-quota?limit=1").status_code == 200:
-            assert time.monotonic() - began < 5
+            assert sent - began < 5
             time.sleep(0.05)
+            sent = time.monotonic()
         assert caller.send("GET", "/share/v1/senior-quota?limit=1").status_code == 403
 
     def test_a_revoked_token_fails_within_five_seconds(self, suite: "Suite", report: Report) -> None:
@@ -211,9 +215,11 @@ class TestRevoking:
         facts = {"jti": token_id(token), "reason": "测试撤销"}
         suite.gateway("demo-security").call("POST", "/api/auth/revocations", json=facts)
         began = time.monotonic()
+        sent = began
         while app.send("GET", "/share/v1/schools?limit=1").status_code == 200:
-            assert time.monotonic() - began < 5
+            assert sent - began < 5
             time.sleep(0.05)
+            sent = time.monotonic()
         assert app.send("GET", "/share/v1/schools?limit=1").status_code == 401
 
 

@@ -238,12 +238,14 @@ class TestCommand:
     ) -> None:
         """At once, while Postgres is made, while it is migrated; and once more while it stops."""
         running = self.up(suite_home, free_port)
-        # A new Postgres is moved to its place within a moment: who looks late sees it there.
-        seen = [suite_home / begun, suite_home / begun.replace(".new", "")]
-        self.until(lambda: any(path.exists() for path in seen))
-        running.send_signal(signal.SIGINT)
-        running.send_signal(signal.SIGTERM)
-        told, _ = running.communicate(timeout=140)
+        try:
+            # A new Postgres is moved to its place within a moment: who looks late sees it there.
+            seen = [suite_home / begun, suite_home / begun.replace(".new", "")]
+            self.until(lambda: any(path.exists() for path in seen))
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.send_signal(signal.SIGTERM)
+            told, _ = running.communicate(timeout=140)
         assert running.returncode == 0, told
         assert "已停止" in told
         assert "Traceback" not in told

@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError
 
 HERE = Path(__file__).resolve().parent
 LIB = HERE.parents[1] / "build" / "kafka" / "lib"
-READY_S = 60
+READY_S = 120
 
 PROPERTIES = """
 process.roles=broker,controller

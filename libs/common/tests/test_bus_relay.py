@@ -71,6 +71,7 @@ async def relaying(relay: Relay) -> AsyncIterator["asyncio.Task[None]"]:
     finally:
         stop.set()
         await asyncio.wait([task], timeout=60)
+        assert task.done(), "it ends when it is told to"
 
 
 async def read_all(brokers: Brokers, count: int, timeout_s: float = 60) -> list[Event]:
@@ -122,7 +123,7 @@ def free_port() -> int:
 
 async def metrics_of(port: str) -> str:
     """What a process shows once its relay has counted all it carried and looked at its lag again."""
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client, asyncio.timeout(90):
         while True:
             told = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
             if 'topic="raw"} 3.0' in told and 'lag_events{group="relay"} 0.0' in told:
@@ -294,7 +295,7 @@ class TestBrokerAway:
             while REGISTRY.get_sample_value("edulake_bus_lag_events", {"group": CURSOR}) != 3:
                 await asyncio.sleep(0.05)
         stop.set()
-        await asyncio.wait(running, timeout=60)
+        await asyncio.wait_for(asyncio.gather(*running), 60)
         assert REGISTRY.get_sample_value("edulake_bus_lag_events", {"group": CURSOR}) is None
 
     async def test_the_relay_stops_while_the_broker_is_away(
