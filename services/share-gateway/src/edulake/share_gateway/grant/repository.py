@@ -16,7 +16,7 @@ from edulake.common.events import AccessClientChanged, AccessGrantChanged, Acces
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-#: As many changes that were not applied are not closed one by one: nothing is believed then.
+#: With as many changes unsettled, on their way or late, nothing is believed (ADR 0018).
 UNSETTLED_MAX = 5000
 # A revoked or expired grant never becomes active again: new access is a new grant. So its end is taken over
 # whatever the times say, and anything else only when it is newer and the grant has not ended.
