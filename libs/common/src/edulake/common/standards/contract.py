@@ -149,6 +149,16 @@ class TimeAxis(Record):
     origin: Identifier = Field(alias="from")
 
 
+class Completeness(Record):
+    """How much a delivery may lack of what it replaces before a person must agree; shares of 0 to 1.
+
+    `rows_lost_max`: of the rows (and keys) replaced; `values_lost_max`: of one column's filled values.
+    """
+
+    rows_lost_max: float = Field(default=0.2, ge=0, le=1)
+    values_lost_max: float = Field(default=0.2, ge=0, le=1)
+
+
 class Contract(Record):
     """A dataset: what it is, who owns it, how it may be shared, and everything a row must satisfy."""
 
@@ -172,6 +182,7 @@ class Contract(Record):
     open_type: Literal["无条件开放", "有条件开放", "非开放"]
     freshness_days: int = Field(ge=1)
     threshold: float = Field(ge=0, le=1)
+    completeness: Completeness = Completeness()
     fields: tuple[FieldContract, ...] = Field(min_length=1)
     reshape: Reshape | None = None
     derive: tuple[Derivation, ...] = ()
