@@ -15,7 +15,6 @@ from edulake.auth.settings import AuthSettings
 from edulake.auth.token.service import revoke_all_of
 from edulake.auth.trail.repository import record
 from edulake.common.errors import Forbidden
-from edulake.common.identity import Subject
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
@@ -27,15 +26,11 @@ class HoldsOffice(Forbidden):
     )
 
 
-async def require_may_manage(session: AsyncSession, subject: Subject, client: Client) -> None:
-    """Credentials are for the system administrator and the owner, those of an office for nobody here.
+async def refuse_office(session: AsyncSession, client: Client) -> None:
+    """Credentials of an office are for nobody here: HoldsOffice, whoever asks.
 
-    The caller holds the client's lock, so that no office is given in between. Raises Forbidden or HoldsOffice.
+    The caller holds the client's lock, so that no office is given in between.
     """
-    if not (subject.has("system_admin") or subject.id == client.owner):
-        raise Forbidden(
-            "只有系统管理员和应用所有者可以管理凭据", "only the system administrator and the owner"
-        )
     if await roles.roles_of(session, f"client:{client.client_id}") & ADMINISTRATORS:
         raise HoldsOffice(
             "该应用担任三员之一，掌握其凭据即兼任两职",

@@ -126,6 +126,29 @@ async def subject_of(session: AsyncSession, person: Person) -> Subject:
     )
 
 
+async def standing(session: AsyncSession, subject_id: str) -> Subject | None:
+    """Who this is with the roles held now; None for nobody, and for who is pending or disabled."""
+    if subject_id.startswith("client:"):
+        return await _client_standing(session, subject_id)
+    person = await repository.find(session, subject_id)
+    return await subject_of(session, person) if person and person.status == "active" else None
+
+
+async def _client_standing(session: AsyncSession, subject_id: str) -> Subject | None:
+    client = await client_rows.find(session, subject_id.removeprefix("client:"))
+    if client is None or client.status != "active":
+        return None
+    return Subject(
+        id=subject_id,
+        kind="client",
+        name=client.name,
+        roles=await roles.roles_of(session, subject_id),
+        organisation=client.organisation,
+        district=client.district,
+        accountable=client.owner or subject_id,
+    )
+
+
 def _out(person: Person, held: list[str]) -> PersonOut:
     facts = {name: getattr(person, name) for name in PersonOut.model_fields if name != "roles"}
     return PersonOut.model_validate({**facts, "roles": held})
