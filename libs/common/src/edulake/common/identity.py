@@ -38,6 +38,9 @@ ROLES = {
     "service": "内部服务",
 }
 
+#: Three offices that watch each other; no two of them in one hand (GB/T 22239-2019 §8.1.5).
+ADMINISTRATORS = ("system_admin", "security_admin", "audit_admin")
+
 
 class Subject(BaseModel, frozen=True):
     """A person, a client program or one of our services."""

@@ -25,8 +25,8 @@ SUBJECTS = "/internal/subjects"
 class Asking(Protocol):
     """Who is the contact of a source now."""
 
-    async def contact_of(self, source: str) -> str | None:
-        """The id of the source's contact; None for a source there is not. Raises Unavailable."""
+    async def contacts_of(self, sources: Iterable[str]) -> dict[str, str]:
+        """The present contacts of sources, at most 500; a source there is not is absent. Raises Unavailable."""
 
     async def sources_of(self, contact: str) -> frozenset[str]:
         """The ids of the sources whose contact this is. Raises Unavailable."""
@@ -39,11 +39,7 @@ class Neighbours:
         self.client = InternalClient(settings, me, transport=transport)
         self._me = service_subject(me)
 
-    async def contact_of(self, source: str) -> str | None:
-        return (await self.contacts_of([source])).get(source)
-
     async def contacts_of(self, sources: Iterable[str]) -> dict[str, str]:
-        """The present contacts of sources, at most 500; a source there is not is absent. Raises Unavailable."""
         wanted = {"ids": sorted(set(sources))}
         answer = await self._ask("POST", "ingest", CONTACTS, json=wanted) if wanted["ids"] else None
         return dict(answer.json()["contacts"]) if answer else {}
@@ -81,10 +77,17 @@ def _silent(service: str) -> Unavailable:
     )
 
 
+def asking_of(resources: "Resources") -> Neighbours:
+    found: Neighbours = resources.extra["asking"]
+    return found
+
+
 @asynccontextmanager
-async def asking_neighbours(resources: "Resources") -> AsyncIterator[None]:
+async def asking_neighbours(
+    resources: "Resources", transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[None]:
     """Let a service ask the others for as long as it runs (`resources.extra["asking"]`)."""
-    opened = Neighbours(resources.settings, resources.name)
+    opened = Neighbours(resources.settings, resources.name, transport=transport)
     resources.extra["asking"] = opened
     try:
         yield

@@ -58,6 +58,10 @@ class Scope:
     datasets: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
 
+    def holds(self, dataset: str, source: str | None = None) -> bool:
+        """Whether one thing of this dataset and source is among it."""
+        return self.everything or dataset in self.datasets or source in self.sources
+
     def within(self, dataset: Any, source: Any = None) -> ColumnElement[bool]:
         """The same over the columns of a table; `source` None: a table that knows no sources."""
         if self.everything:
@@ -91,8 +95,11 @@ class Deciding:
             return True
         if source is None or CONTACT not in row(kind, verb) or not CONTACT.could(subject):
             return False
-        now = replace(facts, contact=await self.asking.contact_of(source))
-        return may(subject, kind, verb, now)
+        return may(subject, kind, verb, await self.with_contact(facts, source))
+
+    async def with_contact(self, facts: Facts, source: str) -> Facts:
+        """The facts with who the source's contact is now. Raises Unavailable."""
+        return replace(facts, contact=(await self.asking.contacts_of([source])).get(source))
 
     async def check(
         self,

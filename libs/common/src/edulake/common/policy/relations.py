@@ -31,17 +31,18 @@ class Facts:
 
 @dataclass(frozen=True)
 class Relation:
-    """One way to stand to an object. `role` is asked for in any case; `holds` looks at the object besides."""
+    """One way to stand to an object. One of the `roles` is asked for in any case (none: no role is); `holds` looks
+    at the object besides."""
 
     name: str
     zh: str
     en: str
-    role: str | None = None
+    roles: tuple[str, ...] = ()
     holds: Callable[[Subject, Facts], bool] | None = None
 
     def could(self, subject: Subject) -> bool:
         """Whether the subject stands so to some object."""
-        return self.role is None or subject.has(self.role)
+        return not self.roles or subject.has(*self.roles)
 
     def is_so(self, subject: Subject, facts: Facts) -> bool:
         """Whether the subject stands so to this object."""
@@ -55,53 +56,55 @@ def _has_care(subject: Subject, facts: Facts) -> bool:
 
 ANYONE = Relation("anyone", "任何人，无需登录", "anybody, known or not")
 KNOWN = Relation("known", "任何已登录的人或应用", "anybody who is known")
-STEWARD = Relation("steward", "数据治理工程师", "a steward", "steward")
-SYSTEM_ADMIN = Relation("system_admin", "系统管理员", "the system administrator", "system_admin")
-SECURITY_ADMIN = Relation("security_admin", "安全管理员", "the security administrator", "security_admin")
-AUDIT_ADMIN = Relation("audit_admin", "审计管理员", "the audit administrator", "audit_admin")
-SERVICE = Relation("service", "内部服务", "one of our own services", "service")
-APPLICANT = Relation("applicant", "申请人", "who may apply", "applicant")
-SOME_OWNER = Relation("some_owner", "数据责任人（不论哪个数据集）", "an owner, of whatever dataset", "owner")
+STEWARD = Relation("steward", "数据治理工程师", "a steward", ("steward",))
+SYSTEM_ADMIN = Relation("system_admin", "系统管理员", "the system administrator", ("system_admin",))
+SECURITY_ADMIN = Relation("security_admin", "安全管理员", "the security administrator", ("security_admin",))
+AUDIT_ADMIN = Relation("audit_admin", "审计管理员", "the audit administrator", ("audit_admin",))
+SERVICE = Relation("service", "内部服务", "one of our own services", ("service",))
+APPLICANT = Relation("applicant", "申请人", "who may apply", ("applicant",))
+SOME_OWNER = Relation(
+    "some_owner", "数据责任人（不论哪个数据集）", "an owner, of whatever dataset", ("owner",)
+)
 OWNER = Relation(
     "owner",
     "数据责任人，且其机构负责该数据集，或本人（或应用的所有者）是合同中的联系人",
     "an owner whose organisation answers for the dataset, or who (or whose person) is its contact in the contract",
-    "owner",
+    ("owner",),
     _has_care,
 )
 APPROVER = Relation(
     "approver",
     "审批人，条件与数据责任人相同",
     "an approver, on the owner's conditions",
-    "approver",
+    ("approver",),
     _has_care,
 )
 CONTACT = Relation(
     "contact",
     "报送联系人，且此刻登记为该来源的联系人",
     "a source contact whom the source names as its contact at this moment",
-    "source_contact",
+    ("source_contact",),
     lambda subject, facts: facts.contact == subject.id,
 )
 OWN = Relation(
     "own",
     "本人：自己提出的，或自己这个应用的",
     "the one whose own it is: who asked for it, or the program itself",
-    None,
+    (),
     lambda subject, facts: subject.id in facts.own,
 )
 ACCOUNTABLE = Relation(
     "accountable",
     "对该应用负责的人",
     "the person who answers for the program",
-    None,
+    (),
     lambda subject, facts: subject.kind == "person" and subject.id == facts.accountable,
 )
 COLLEAGUE = Relation(
     "colleague",
     "申请人同机构的人员",
     "a person of the organisation whose people asked for it",
-    None,
+    (),
     lambda subject, facts: (
         subject.kind == "person"
         and subject.organisation is not None
@@ -110,9 +113,9 @@ COLLEAGUE = Relation(
 )
 DECIDED = Relation(
     "decided",
-    "审批过它的人",
-    "who decided on it",
-    None,
+    "审批过它、且仍担任审批角色的人",
+    "who decided on it, and still holds a role that decides",
+    ("owner", "approver", "security_admin"),
     lambda subject, facts: subject.id in facts.deciders,
 )
 RELATIONS = (

@@ -127,8 +127,8 @@ TABLE: dict[str, Kind] = {
         "授权",
         "grants",
         {
-            "read": _by(OWN, COLLEAGUE, DECIDED, OWNER, APPROVER, SECURITY_ADMIN, AUDIT_ADMIN, SERVICE),
-            "end": _by(ACCOUNTABLE, OWNER, APPROVER, SECURITY_ADMIN),
+            "read": _by(OWN, ACCOUNTABLE, COLLEAGUE, DECIDED, OWNER, APPROVER, SECURITY_ADMIN, AUDIT_ADMIN),
+            "end": _by(ACCOUNTABLE, DECIDED, OWNER, APPROVER, SECURITY_ADMIN),
         },
     ),
     # ingest
@@ -214,6 +214,12 @@ TABLE: dict[str, Kind] = {
     "dead_letter": Kind("死信", "dead letters", {"read": _by(SYSTEM_ADMIN), "replay": _by(SYSTEM_ADMIN)}),
     # portal: a page shows what its visitor may read by the lines above
     "page": Kind("门户页面", "pages of the portal", {"open": _by(KNOWN)}),
+    "page.deliveries": Kind(
+        "首页的“我的报送”", "one's own deliveries on the first page", {"show": _by(CONTACT)}
+    ),
+    "page.calls": Kind(
+        "首页的“接口调用”", "calls on the first page", {"show": _by(SECURITY_ADMIN, AUDIT_ADMIN)}
+    ),
     "page.file": Kind("门户的样式与脚本", "styles and scripts of the portal", {"read": _by(ANYONE)}),
 }
 

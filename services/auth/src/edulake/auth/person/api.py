@@ -98,7 +98,7 @@ async def list_contacts(
         limit=limit + 1,
     )
     page = page_of(found, limit, lambda person: [person.id], key)
-    return Page(items=[ContactOut.model_validate(person) for person in page.items], next=page.next)
+    return Page(items=await service.describe_contacts(session, page.items), next=page.next)
 
 
 @router.get("/people/{person_id}", dependencies=[Administrator], summary="一个人员")

@@ -10,7 +10,7 @@ from edulake.auth.client import repository as client_rows
 from edulake.auth.client.service import disable_all_of
 from edulake.auth.models import Person
 from edulake.auth.person import repository
-from edulake.auth.person.schemas import AdmitIn, PersonOut
+from edulake.auth.person.schemas import AdmitIn, ContactOut, PersonOut
 from edulake.auth.role import repository as roles
 from edulake.auth.session import repository as sessions
 from edulake.auth.settings import AuthSettings
@@ -104,6 +104,20 @@ async def _set_status(session: AsyncSession, target: str, status: str, by: Subje
 async def describe(session: AsyncSession, people: Sequence[Person]) -> list[PersonOut]:
     held = await roles.roles_by_holder(session, [person.id for person in people])
     return [_out(person, held[person.id]) for person in people]
+
+
+async def describe_contacts(session: AsyncSession, people: Sequence[Person]) -> list[ContactOut]:
+    """People as possible contacts, with those of their roles that make them one."""
+    held = await roles.roles_by_holder(session, [person.id for person in people])
+    return [
+        ContactOut(
+            id=person.id,
+            name=person.name,
+            organisation=person.organisation,
+            roles=[role for role in held[person.id] if role in CONTACT_ROLES],
+        )
+        for person in people
+    ]
 
 
 async def names_of(session: AsyncSession, ids: Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 from edulake.common.db import ReadSession, Session
 from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
-from edulake.common.policy import allow
+from edulake.common.policy import allow, asking_of
 from edulake.common.service import Res
 from edulake.ingest.source import repository, service
 from edulake.ingest.source.schemas import (
@@ -36,7 +36,7 @@ async def register(
 ) -> SourceOut:
     service.check(wanted, resources.standards)
     present = await repository.find(session, wanted.id)
-    await service.refuse_unknown_contact(wanted, present, resources.extra["asking"])
+    await service.refuse_unknown_contact(wanted, present, asking_of(resources))
     source, created = await service.register(session, wanted.id, wanted, by)
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"{router.prefix}/{source.id}"
@@ -71,7 +71,7 @@ async def replace(
 ) -> SourceOut:
     service.check(wanted, resources.standards)
     present = await service.get(session, source)
-    await service.refuse_unknown_contact(wanted, present, resources.extra["asking"])
+    await service.refuse_unknown_contact(wanted, present, asking_of(resources))
     return SourceOut.model_validate(await service.replace(session, source, wanted, by))
 
 

@@ -1,5 +1,6 @@
 """Registering sources: everything they name must exist in the contracts."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from edulake.common.clock import now
@@ -146,8 +147,8 @@ class FromHere:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def contact_of(self, source: str) -> str | None:
-        return (await repository.contacts_of(self._session, [source])).get(source)
+    async def contacts_of(self, sources: Iterable[str]) -> dict[str, str]:
+        return await repository.contacts_of(self._session, list(sources))
 
     async def sources_of(self, contact: str) -> frozenset[str]:
         return frozenset(await repository.ids_of_contact(self._session, contact))
