@@ -1,6 +1,7 @@
 """Fixtures every test shares: a real Postgres, a real Redis, a fresh migrated database per test."""
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
@@ -166,6 +167,57 @@ def as_subject(make_settings: Callable[..., Settings]) -> Callable[..., Mapping[
         return SignedHeaders(lambda: signer.sign(subject, audience))
 
     return headers
+
+
+class Neighbourhood(httpx.AsyncBaseTransport):
+    """Ingest and auth, as far as a service under test asks them to decide: contacts of sources, who is let in.
+
+    A test says who is who; whoever it does not name is let in without a role, unless it is in `nobody`.
+    """
+
+    def __init__(self) -> None:
+        self.contacts: dict[str, str] = {}
+        self.subjects: dict[str, Subject] = {}
+        self.nobody: set[str] = set()
+        self.silent = False
+        self.asked: list[str] = []
+
+    def know(self, id: str, *roles: str, **more: Any) -> Subject:  # noqa: A002
+        """Let somebody in with these roles."""
+        kind: Any = id.partition(":")[0]
+        self.subjects[id] = Subject(id=id, kind=kind, name=id, roles=frozenset(roles), **more)
+        return self.subjects[id]
+
+    def join(self, app: FastAPI) -> None:
+        """Answer this running service's questions from now on."""
+        app.state.resources.extra["asking"].client._http = httpx.AsyncClient(transport=self)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        self.asked.append(f"{request.method} {path}")
+        if self.silent:
+            raise httpx.ConnectError("connection refused", request=request)
+        if path == "/internal/sources":
+            wanted = request.url.params["contact"]
+            return self._told({"ids": [source for source, who in self.contacts.items() if who == wanted]})
+        if path == "/internal/sources/contacts":
+            ids = json.loads(await request.aread())["ids"]
+            return self._told({"contacts": {one: self.contacts[one] for one in ids if one in self.contacts}})
+        who = path.removeprefix("/internal/subjects/")
+        if who in self.nobody:
+            return httpx.Response(404, request=request)
+        return self._told(self.subjects.get(who) or self.know(who))
+
+    def _told(self, answer: Any) -> httpx.Response:
+        return httpx.Response(
+            200, text=answer.model_dump_json() if isinstance(answer, Subject) else json.dumps(answer)
+        )
+
+
+@pytest.fixture
+def neighbourhood() -> Neighbourhood:
+    """Who the other services say is who; `neighbourhood.join(app)` makes a service hear it."""
+    return Neighbourhood()
 
 
 @pytest.fixture

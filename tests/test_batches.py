@@ -9,6 +9,7 @@ import asyncpg
 import httpx
 import polars as pl
 import pytest
+from edulake.common.policy import asking_neighbours
 from edulake.common.service import create_service, open_resources
 from edulake.governance import app as governance
 from edulake.governance.pipeline import run as pipeline
@@ -29,7 +30,7 @@ SOURCE = {
     "id": "roster",
     "title": "学校名册",
     "organisation": "甲区教育局",
-    "contact": "wu-contact",
+    "contact": "person:wu-contact",
     "authority": 60,
     "datasets": ["school_base"],
 }
@@ -132,6 +133,7 @@ async def line(
     as_subject: Callable[..., Mapping[str, str]],
     client_for: Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]],
     postgres_admin_url: str,
+    neighbourhood: Any,
 ) -> AsyncIterator[Line]:
     governing: GovernanceSettings = make_settings(GovernanceSettings, worker_poll_ms=20, run_backoff_s=0.05)
     publishing: PublisherSettings = make_settings(
@@ -139,9 +141,17 @@ async def line(
     )
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(client_for(ingest.create_app(make_settings(IngestSettings))))
+        receiving = ingest.create_app(make_settings(IngestSettings))
+        client = await stack.enter_async_context(client_for(receiving))
+        neighbourhood.join(receiving)
         await stack.enter_async_context(client_for(governance.create_app(governing)))
-        gateway = create_service(name="gateway", title="gateway", settings=publishing, routers=[publications])
+        gateway = create_service(
+            name="gateway",
+            title="gateway",
+            settings=publishing,
+            routers=[publications],
+            lifespan_resources=asking_neighbours,
+        )
         sharing = await stack.enter_async_context(client_for(gateway))
         resources = await stack.enter_async_context(open_resources(governing, "governance-worker", ROLE))
         made = Line(client, sharing, as_subject, postgres_admin_url)

@@ -14,7 +14,7 @@ from edulake.common.identity import (
     refuse_routes_without_policy,
     require,
 )
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +75,17 @@ class TestPolicy:
 
         with pytest.raises(RuntimeError, match="/open"):
             refuse_routes_without_policy(router.routes)
+
+    def test_a_route_of_an_included_router_is_looked_at_too(self) -> None:
+        """FastAPI 0.165 keeps included routers as they are; the check once saw none of their routes."""
+        inner, app = APIRouter(), FastAPI()
+
+        @inner.get("/open")
+        def open_to_all() -> None: ...
+
+        app.include_router(inner, prefix="/deep")
+        with pytest.raises(RuntimeError, match="/deep/open"):
+            refuse_routes_without_policy(app.routes)
 
     def test_a_route_with_one_is_accepted(self) -> None:
         router = APIRouter()

@@ -22,9 +22,11 @@ async def app(house: Any) -> FastAPI:
 
 @pytest.fixture
 async def client(
-    app: FastAPI, house: Any, client_for: Callable[..., Any]
+    app: FastAPI, house: Any, client_for: Callable[..., Any], neighbourhood: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     async with client_for(app) as opened:
+        neighbourhood.join(app)
+        neighbourhood.contacts["source-a"] = "person:wu-contact"
         app.state.resources.standards = house.resources.standards
         yield opened
 
@@ -84,7 +86,7 @@ class TestRuns:
             (await client.get(f"/api/governance/{path}", headers=who)).status_code
             for who in (steward, contact, stranger, headers("applicant"), {})
         ]
-        assert answers == [200, 200, 404, 404, 401]
+        assert answers == [200, 200, 404, 403, 401]
         assert (await client.get("/api/governance/runs", headers=stranger)).json()["items"] == []
         assert len((await client.get("/api/governance/runs", headers=contact)).json()["items"]) == 1
 

@@ -22,7 +22,7 @@ SOURCE = {
     "id": "roster",
     "title": "学校名册",
     "organisation": "甲区教育局",
-    "contact": "wu-contact",
+    "contact": "person:wu-contact",
     "authority": 60,
     "datasets": ["school_base"],
 }
@@ -41,9 +41,12 @@ def app(settings: IngestSettings) -> FastAPI:
 
 @pytest.fixture
 async def client(
-    app: FastAPI, client_for: Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+    app: FastAPI,
+    client_for: Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]],
+    neighbourhood: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     async with client_for(app) as opened:
+        neighbourhood.join(app)
         yield opened
 
 

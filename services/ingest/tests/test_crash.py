@@ -20,12 +20,15 @@ import pytest
 from edulake.common import faults
 from edulake.common.db import Database
 from edulake.common.gm import open_keys
+from edulake.common.identity import service_subject
 from edulake.common.lake import Lake
 from edulake.common.settings import PORT_OFFSETS
 from edulake.ingest.settings import ROLE, IngestSettings
+from edulake.ingest.source.schemas import SourceNew
+from edulake.ingest.source.service import register
 
 SOURCE = {
-    "id": "roster", "title": "学校名册", "organisation": "甲区教育局", "contact": "wu-contact",
+    "id": "roster", "title": "学校名册", "organisation": "甲区教育局", "contact": "person:wu-contact",
     "datasets": ["school_base"],
 }  # fmt: skip
 POINTS = ["ingest.before_land", "ingest.after_object", "ingest.after_commit"]
@@ -105,9 +108,10 @@ pytestmark = pytest.mark.timeout(300)  # each test starts the service two or thr
 @pytest.fixture
 async def house(make_settings: Callable[..., Any], steward: dict[str, str]) -> House:
     house = House(make_settings(IngestSettings), steward)
-    async with house.service():
-        answer = await house.call("POST", "/api/ingest/sources", json=SOURCE)
-        assert answer.status_code == 201, answer.text
+    database = Database(house.settings.database_for(ROLE))
+    async with database.transaction() as session:  # over HTTP auth would be asked who the contact is
+        await register(session, "roster", SourceNew.model_validate(SOURCE), service_subject("tests"))
+    await database.close()
     return house
 
 

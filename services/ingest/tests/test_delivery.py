@@ -36,7 +36,7 @@ class TestAFile:
         assert event["batch_id"] == batch["batch_id"]
         assert event["object"] == f"raw/school_base/{batch['digest']}/rows"
         assert event["columns"] == ["学校代码", "学校名称", "所属区"]
-        assert (event["authority"], event["contact"], event["row_count"]) == (60, "wu-contact", 2)
+        assert (event["authority"], event["contact"], event["row_count"]) == (60, "person:wu-contact", 2)
 
     async def test_is_vouched_for_by_the_manifest(self, deliver: Any, resources: Resources) -> None:
         batch = (await deliver(CSV)).json()

@@ -17,7 +17,7 @@ from edulake.ingest.settings import ROLE, IngestSettings
 from sqlalchemy import text
 
 SOURCE = {
-    "id": "roster", "title": "t", "organisation": "o", "contact": "c", "datasets": ["school_base"],
+    "id": "roster", "title": "t", "organisation": "o", "contact": "person:c", "datasets": ["school_base"],
 }  # fmt: skip
 DELIVERIES = "/api/ingest/sources/roster/datasets/school_base/deliveries"
 FILES = 6
@@ -43,6 +43,7 @@ async def test_a_restart_loses_no_delivery_and_doubles_none(
     home: Path,
     steward: dict[str, str],
     client_for: Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]],
+    neighbourhood: Any,
 ) -> None:
     settings = IngestSettings(home=home, database_url=server.url(), redis_url=redis_url, bus_poll_ms=20)  # type: ignore[call-arg]
     stopped = asyncio.Event()
@@ -68,7 +69,9 @@ async def test_a_restart_loses_no_delivery_and_doubles_none(
                 accepted[number] = answer.json()["batch_id"]
         await stopped.wait()
 
-    async with client_for(create_app(settings)) as client:
+    app = create_app(settings)
+    async with client_for(app) as client:
+        neighbourhood.join(app)
         registered = await client.post("/api/ingest/sources", json=SOURCE, headers=steward)
         assert registered.status_code == 201, registered.text
         work = [asyncio.create_task(deliver(client, number)) for number in range(FILES // 2)]

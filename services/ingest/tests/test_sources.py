@@ -114,6 +114,77 @@ class TestReplace:
         assert (answer.status_code, answer.json()["type"]) == (404, "urn:edulake:problem:unknown-source")
 
 
+class TestContact:
+    """Whoever is named as a contact is somebody, and named whole (A3)."""
+
+    @pytest.mark.parametrize("contact", ["zheng-applicant", "吴报送", "person:", "team:x", "person:a b", ""])
+    async def test_is_a_whole_id(self, client: httpx.AsyncClient, steward: Any, contact: str) -> None:
+        answer = await client.post(SOURCES, json={**SOURCE, "contact": contact}, headers=steward)
+        assert (answer.status_code, answer.json()["where"]) == (422, "body.contact")
+
+    async def test_is_somebody_who_is_let_in(
+        self, client: httpx.AsyncClient, steward: Any, neighbourhood: Any, roster: dict[str, Any]
+    ) -> None:
+        neighbourhood.nobody.add("person:nobody")
+        refused = await client.post(SOURCES, json={**SOURCE, "contact": "person:nobody"}, headers=steward)
+        assert (refused.status_code, refused.json()["where"]) == (422, "body.contact")
+        body = {name: roster[name] for name in ("title", "organisation", "datasets")}
+        change = {**body, "contact": "person:nobody"}
+        assert (await client.put(f"{SOURCES}/roster", json=change, headers=steward)).status_code == 422
+
+    async def test_is_not_taken_while_auth_is_silent_but_all_else_is(
+        self, client: httpx.AsyncClient, steward: Any, neighbourhood: Any, roster: dict[str, Any]
+    ) -> None:
+        neighbourhood.silent = True
+        assert (await client.post(SOURCES, json=SOURCE, headers=steward)).status_code == 503
+        body = {name: roster[name] for name in ("organisation", "contact", "datasets")}
+        answer = await client.put(f"{SOURCES}/roster", json={**body, "title": "新名"}, headers=steward)
+        assert answer.status_code == 200
+
+    async def test_now_is_told_to_services_alone(
+        self, client: httpx.AsyncClient, steward: Any, as_subject: Any, roster: Any
+    ) -> None:
+        service = as_subject("service", id="service:governance", audience="ingest")
+        asked = {"ids": ["roster", "nothing"]}
+        told = await client.post("/internal/sources/contacts", json=asked, headers=service)
+        own = await client.get("/internal/sources", params={"contact": "person:wu-contact"}, headers=service)
+        assert told.json() == {"contacts": {"roster": "person:wu-contact"}}
+        assert own.json() == {"ids": ["roster"]}
+        refused = await client.post("/internal/sources/contacts", json=asked, headers=steward)
+        assert refused.status_code == 403
+
+
+class TestCare:
+    """An owner sees the sources and batches of datasets in their care, and no others (A2)."""
+
+    @pytest.mark.parametrize(
+        ("organisation", "roles", "expected"),
+        [
+            ("市教育委员会信息中心", ["owner"], [200, 200, 1, 1]),
+            ("乙区教育局", ["owner"], [404, 404, 0, 0]),
+            ("市教育委员会信息中心", ["approver"], [403, 403, 403, 403]),
+            ("市教育委员会信息中心", ["system_admin"], [403, 403, 403, 403]),
+            ("市教育委员会信息中心", ["security_admin"], [403, 403, 403, 403]),
+            (None, ["audit_admin"], [200, 200, 1, 1]),
+        ],
+    )
+    async def test_decides_what_an_office_sees(
+        self,
+        client: httpx.AsyncClient,
+        as_subject: Any,
+        deliver: Any,
+        organisation: str | None,
+        roles: list[str],
+        expected: list[int],
+    ) -> None:
+        batch = (await deliver()).json()["batch_id"]
+        headers = as_subject(*roles, id="person:x", organisation=organisation, audience="ingest")
+        paths = (f"{SOURCES}/roster", f"/api/ingest/batches/{batch}", SOURCES, "/api/ingest/batches")
+        answers = [await client.get(path, headers=headers) for path in paths]
+        seen = [len(one.json()["items"]) if "items" in one.json() else one.status_code for one in answers]
+        assert seen == expected
+
+
 class TestReading:
     async def test_a_contact_sees_its_own_sources_only(
         self, client: httpx.AsyncClient, steward: dict[str, str], contact: dict[str, str], roster: Any
@@ -123,15 +194,23 @@ class TestReading:
         everything = (await client.get(SOURCES, headers=steward)).json()["items"]
         own = (await client.get(SOURCES, headers=contact)).json()["items"]
         assert ([s["id"] for s in everything], [s["id"] for s in own]) == (["other", "roster"], ["roster"])
-        assert (await client.get(f"{SOURCES}/other", headers=contact)).status_code == 403
+        assert (await client.get(f"{SOURCES}/other", headers=contact)).status_code == 404
         assert (await client.get(f"{SOURCES}/roster", headers=contact)).status_code == 200
 
-    @pytest.mark.parametrize("id_", ["person:wu-contact", "client:wu-contact"])
-    async def test_a_contact_is_known_by_its_id(
-        self, client: httpx.AsyncClient, as_subject: Any, roster: Any, id_: str
+    @pytest.mark.parametrize(
+        ("id_", "roles", "status"),
+        [
+            ("person:wu-contact", ["source_contact"], 200),
+            ("client:wu-contact", ["source_contact"], 404),
+            ("person:wu-contact", ["applicant"], 403),
+        ],
+        ids=["the contact", "a program of that name", "the contact without the role"],
+    )
+    async def test_a_contact_is_known_by_its_whole_id_and_needs_its_role(
+        self, client: httpx.AsyncClient, as_subject: Any, roster: Any, id_: str, roles: list[str], status: int
     ) -> None:
-        headers = as_subject("source_contact", id=id_, name="吴", audience="ingest")
-        assert (await client.get(f"{SOURCES}/roster", headers=headers)).status_code == 200
+        headers = as_subject(*roles, id=id_, name="吴", audience="ingest")
+        assert (await client.get(f"{SOURCES}/roster", headers=headers)).status_code == status
 
     async def test_a_namesake_of_a_contact_is_a_stranger(
         self, client: httpx.AsyncClient, as_subject: Any, deliver: Any
@@ -139,9 +218,9 @@ class TestReading:
         namesake = as_subject("source_contact", id="person:7", name="wu-contact", audience="ingest")
         batch = (await deliver()).json()["batch_id"]
 
-        assert (await client.get(f"{SOURCES}/roster", headers=namesake)).status_code == 403
+        assert (await client.get(f"{SOURCES}/roster", headers=namesake)).status_code == 404
         assert (await client.get(SOURCES, headers=namesake)).json()["items"] == []
-        assert (await deliver("学校代码\n0033\n", headers=namesake)).status_code == 403
+        assert (await deliver("学校代码\n0033\n", headers=namesake)).status_code == 404
         withdrawal = await client.post(f"/api/ingest/batches/{batch}/withdraw", headers=namesake)
         assert withdrawal.status_code == 404
 

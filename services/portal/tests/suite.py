@@ -152,10 +152,13 @@ def _applications(suite: Suite) -> dict[str, Any]:
 
 
 async def _take_the_same_network(suite: Suite) -> None:
-    """The catalogue's calls to auth go where the portal's go."""
-    client = suite.apps["catalog"].state.resources.extra["internal"]
-    await client._http.aclose()
-    client._http = httpx.AsyncClient(transport=suite.network)
+    """The other services' calls go where the portal's go."""
+    for name in ("catalog", "ingest", "governance", "workorder", "gateway"):
+        extra = suite.apps[name].state.resources.extra
+        clients = [extra["internal"]] if name == "catalog" else [extra["asking"].client]
+        for client in clients:
+            await client._http.aclose()
+            client._http = httpx.AsyncClient(transport=suite.network)
 
 
 def stores(folder: Path, database_url: str, redis_url: str) -> dict[str, Any]:

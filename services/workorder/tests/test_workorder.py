@@ -20,9 +20,12 @@ RULE = "district_code.known"
 
 
 @pytest.fixture
-async def world(make_settings: Any, client_for: Any) -> AsyncIterator["World"]:
+async def world(make_settings: Any, client_for: Any, neighbourhood: Any) -> AsyncIterator["World"]:
     app = create_app(make_settings(WorkorderSettings))
     async with client_for(app) as client:
+        neighbourhood.join(app)
+        neighbourhood.contacts |= {"roster-b": "person:wu", "roster-a": "person:wu"}
+        neighbourhood.know("person:wu", "source_contact")
         yield World(client, app.state.resources)
 
 
@@ -274,24 +277,15 @@ class TestTakingAndResolving:
         assert (after["status"], after["assignee"]) == ("open", None)
 
     async def test_an_order_in_hand_is_not_taken_from_its_worker(
-        self, world: World, steward: Any, contact: Any
+        self, world: World, steward: Any, contact: Any, neighbourhood: Any
     ) -> None:
         await world.fail("b1")
         (order,) = await world.orders(steward)
+        neighbourhood.know("person:other", "steward")
         await world.act(order["id"], "assign", steward, assignee="person:other")
         refused = await world.act(order["id"], "take", contact)
         assert refused.status_code == 409
         assert "“处理中”的工单不能认领" in refused.json()["detail"]
-
-    async def test_a_contact_named_without_its_kind_is_the_same_contact(
-        self, world: World, as_subject: Headers
-    ) -> None:
-        await world.fail("b1")
-        async with world.resources.database.transaction() as session:
-            await session.execute(text("UPDATE workorder.\"order\" SET contact = 'wu'"))
-        bare = as_subject("source_contact", id="person:wu", audience="workorder")
-        (order,) = await world.orders(bare)
-        assert (await world.act(order["id"], "resolve", bare, note="已补正")).status_code == 200
 
     async def test_each_is_told_what_he_himself_can_do(
         self, world: World, steward: Any, contact: Any, as_subject: Headers
@@ -374,6 +368,121 @@ class TestSeeing:
             "unclosed_by_dataset": {"school_base": 1},
             "overdue": 0,
         }
+
+
+OWNER = {"id": "person:chen", "organisation": "市教育委员会信息中心"}
+FOREIGN = {"id": "client:b-owner", "organisation": "乙区教育局"}
+
+
+class TestWho:
+    """Decided by whose the source and the dataset are now, not by what an event or an assignment said (A2, A3)."""
+
+    async def order(self, world: World, steward: Any) -> str:
+        await world.fail("b1")
+        return str((await world.orders(steward))[0]["id"])
+
+    async def reads(self, world: World, order: str, headers: dict[str, str]) -> tuple[int, int]:
+        one = await world.client.get(f"/api/workorder/orders/{order}", headers=headers)
+        return one.status_code, len(await world.orders(headers)) if one.status_code != 403 else 0
+
+    async def test_a_former_contact_sees_and_does_nothing_and_the_new_one_all(
+        self, world: World, steward: Any, contact: Any, as_subject: Headers, neighbourhood: Any
+    ) -> None:
+        order = await self.order(world, steward)
+        neighbourhood.contacts["roster-b"] = "client:new"
+        new = as_subject("source_contact", id="client:new", audience="workorder")
+        assert await self.reads(world, order, contact) == (404, 0)
+        assert (await world.act(order, "resolve", contact, note="已补正")).status_code == 404
+        assert await self.reads(world, order, new) == (200, 1)
+        shown = (await world.client.get(f"/api/workorder/orders/{order}", headers=new)).json()
+        assert (shown["contact"], shown["actions"]) == ("client:new", ["comment", "resolve", "take"])
+        assert (await world.act(order, "resolve", new, note="已补正")).status_code == 200
+
+    async def test_a_contact_whose_role_was_taken_away_sees_nothing(
+        self, world: World, steward: Any, as_subject: Headers
+    ) -> None:
+        order = await self.order(world, steward)
+        for roles in ([], ["applicant"]):
+            former = as_subject(*roles, id="person:wu", audience="workorder")
+            assert await self.reads(world, order, former) == (403, 0)
+
+    @pytest.mark.parametrize(
+        ("roles", "who", "expected"),
+        [
+            (["owner"], OWNER, (200, 1)),
+            (["owner"], FOREIGN, (404, 0)),
+            (["owner"], {"id": "client:p", "accountable": "person:zhou-owner"}, (200, 1)),
+            (["approver"], OWNER, (403, 0)),
+            (["system_admin"], OWNER, (403, 0)),
+            (["security_admin"], OWNER, (403, 0)),
+            (["audit_admin"], {"id": "person:sun"}, (200, 1)),
+        ],
+        ids=["owner", "foreign owner", "program of the owner", "approver", "system", "security", "audit"],
+    )
+    async def test_offices_see_what_is_in_their_care(
+        self, world: World, steward: Any, as_subject: Headers, roles: Any, who: Any, expected: Any
+    ) -> None:
+        order = await self.order(world, steward)
+        headers = as_subject(*roles, audience="workorder", **who)
+        assert await self.reads(world, order, headers) == expected
+
+    async def test_a_foreign_owner_assigns_nothing(
+        self, world: World, steward: Any, as_subject: Headers
+    ) -> None:
+        order = await self.order(world, steward)
+        foreign = as_subject("owner", audience="workorder", **FOREIGN)
+        assert (await world.act(order, "assign", foreign, assignee="person:wu")).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("assignee", "status"),
+        [
+            ("person:wu", 200),
+            ("person:li", 200),
+            ("person:chen", 200),
+            ("client:b-contact", 422),
+            ("client:b-owner", 422),
+            ("person:does-not-exist", 422),
+            ("person:nothing", 422),
+            ("wu", 422),
+        ],
+        ids=["contact", "steward", "owner", "foreign contact", "foreign owner", "nobody", "no role", "bare"],
+    )
+    async def test_an_order_is_given_to_those_who_may_work_on_it(
+        self, world: World, steward: Any, neighbourhood: Any, assignee: str, status: int
+    ) -> None:
+        order = await self.order(world, steward)
+        neighbourhood.know("person:li", "steward")
+        neighbourhood.know("person:chen", "owner", organisation=OWNER["organisation"])
+        neighbourhood.know("client:b-contact", "source_contact")
+        neighbourhood.know("client:b-owner", "owner", organisation=FOREIGN["organisation"])
+        neighbourhood.nobody.add("person:does-not-exist")
+        answer = await world.act(order, "assign", steward, assignee=assignee)
+        assert answer.status_code == status, answer.text
+        if status == 422:
+            assert answer.json()["where"] == "body.assignee"
+
+    async def test_being_named_gives_no_right(
+        self, world: World, steward: Any, as_subject: Headers, neighbourhood: Any
+    ) -> None:
+        order = await self.order(world, steward)
+        neighbourhood.know("person:temp", "steward")
+        assert (await world.act(order, "assign", steward, assignee="person:temp")).status_code == 200
+        named = as_subject("source_contact", id="person:temp", audience="workorder")
+        assert await self.reads(world, order, named) == (404, 0)
+        mine = await world.client.get("/api/workorder/orders?mine=true", headers=named)
+        assert mine.json()["items"] == []
+
+    async def test_while_ingest_is_silent_a_contact_waits_and_a_steward_works(
+        self, world: World, steward: Any, contact: Any, neighbourhood: Any
+    ) -> None:
+        order = await self.order(world, steward)
+        neighbourhood.silent = True
+        path = f"/api/workorder/orders/{order}"
+        assert (await world.client.get(path, headers=contact)).status_code == 503
+        assert (await world.client.get("/api/workorder/orders", headers=contact)).status_code == 503
+        seen = await world.client.get(path, headers=steward)
+        assert (seen.status_code, seen.json()["contact"]) == (200, None)
+        assert len(await world.orders(steward)) == 1
 
 
 class TestAnnouncing:

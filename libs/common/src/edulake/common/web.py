@@ -3,7 +3,7 @@
 import time
 
 from edulake.common.errors import Unavailable
-from edulake.common.identity import public
+from edulake.common.policy import allow
 from edulake.common.problems import answer_defect
 from edulake.common.telemetry import adopt_trace, logger
 from fastapi import APIRouter, Request, Response
@@ -71,11 +71,11 @@ def health_router() -> APIRouter:
     """`/livez` asks nobody; `/readyz` asks the database; `/metrics` is for Prometheus."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/livez", dependencies=[public()], summary="进程存活")
+    @router.get("/livez", dependencies=[allow("health", "read")], summary="进程存活")
     async def livez() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", dependencies=[public()], summary="可以接受请求")
+    @router.get("/readyz", dependencies=[allow("health", "read")], summary="可以接受请求")
     async def readyz(request: Request) -> dict[str, str]:
         resources = getattr(request.app.state, "resources", None)
         if resources is None:
@@ -84,7 +84,7 @@ def health_router() -> APIRouter:
             await resources.database.ping()
         return {"status": "ok", "redis": await _redis_state(resources.redis)}
 
-    @router.get("/metrics", dependencies=[public()], include_in_schema=False)
+    @router.get("/metrics", dependencies=[allow("health", "read")], include_in_schema=False)
     def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

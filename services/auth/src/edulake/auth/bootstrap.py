@@ -41,7 +41,7 @@ class DevClient:
 DEV_CLIENTS = (
     DevClient("edulake-cli", "命令行", ("steward", "source_contact")),
     DevClient("demo-app", "演示应用", ("applicant",)),
-    # Owned by the contact of the demo's resources, so it has care of all of them (catalog: `care.py`).
+    # Owned by the contact of the demo's resources, so it has care of all of them (`policy/care.py`).
     DevClient("demo-owner", "演示数据责任人", ("owner", "approver"), owner="person:zhou-owner"),
     DevClient("demo-security", "演示安全管理员", ("security_admin",)),
     DevClient("demo-system", "演示系统管理员", ("system_admin",)),

@@ -21,12 +21,12 @@ from edulake.auth.client.schemas import ClientIn
 from edulake.auth.person import repository as people
 from edulake.auth.person.service import meet
 from edulake.auth.role import repository as roles
-from edulake.auth.role.service import ADMINISTRATORS
 from edulake.auth.settings import AuthSettings
 from edulake.auth.token.signing import SigningKeys
 from edulake.auth.trail.repository import record
 from edulake.common.db import Database
 from edulake.common.gm import open_keys
+from edulake.common.identity import ADMINISTRATORS
 from edulake.common.telemetry import configure_logging
 
 OPERATOR = "service:auth-operator"

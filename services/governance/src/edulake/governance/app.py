@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from edulake.common.lake import Lake
+from edulake.common.policy import asking_neighbours
 from edulake.common.service import Resources, create_service
 from edulake.governance.batch.api import router as batches
 from edulake.governance.dataset.api import router as datasets
@@ -16,9 +17,10 @@ from fastapi import FastAPI
 
 @asynccontextmanager
 async def own_resources(resources: Resources) -> AsyncIterator[None]:
-    """The lake, for versions and held-back rows."""
+    """The lake, for versions and held-back rows, and who is asked whose sources are whose."""
     resources.extra["lake"] = Lake(resources.settings.lake)
-    yield
+    async with asking_neighbours(resources):
+        yield
 
 
 def create_app(settings: GovernanceSettings | None = None) -> FastAPI:

@@ -22,7 +22,7 @@ class Source(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     title: Mapped[str]
     organisation: Mapped[str]
-    #: Id of the person or client that may deliver and gets the work orders, whole (`person:x`) or bare (`x`).
+    #: Id of the person or client that may deliver and mends what is wrong (`person:x`, `client:x`).
     contact: Mapped[str]
     #: Where two sources differ, the higher authority wins.
     authority: Mapped[int]

@@ -6,6 +6,7 @@ from typing import cast
 
 import httpx
 from edulake.common.identity import InternalClient
+from edulake.common.policy import asking_neighbours
 from edulake.common.service import Resources, create_service
 from edulake.portal.clients.calls import Calls
 from edulake.portal.refusals import install_refusal_pages
@@ -23,7 +24,8 @@ def _calls_opener(
         client = InternalClient(settings, "portal", transport=transport)
         opened.extra["calls"] = Calls(client, settings.page_timeout_s)
         try:
-            yield
+            async with asking_neighbours(opened, transport):
+                yield
         finally:
             await client.close()
 

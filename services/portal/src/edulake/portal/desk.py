@@ -2,8 +2,14 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
+from edulake.common.errors import Unavailable
+from edulake.common.identity import Subject, stating
+from edulake.common.policy import Deciding, Facts, Scope, asking_of, could, may
+from edulake.common.policy.relations import CONTACT
 from edulake.common.service import Res, Resources
 from edulake.portal.clients.calls import Calls
 from edulake.portal.clients.reply import Reply
@@ -13,7 +19,7 @@ from edulake.portal.navigation import links_for, section_of
 from edulake.portal.rendering import render
 from edulake.portal.session import Visit, require_token, resolve
 from edulake.portal.settings import PortalSettings
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 #: What a page says after something was done; the address carries the key only.
@@ -43,6 +49,17 @@ DONE = {
 }
 
 
+@dataclass(frozen=True)
+class Rights:
+    """What somebody may do to one object: `may("batch", "withdraw")` in a template, as the service will answer."""
+
+    subject: Subject
+    facts: Facts
+
+    def __call__(self, kind: str, verb: str) -> bool:
+        return may(self.subject, kind, verb, self.facts)
+
+
 class Desk:
     """One request of one known person."""
 
@@ -53,6 +70,7 @@ class Desk:
         self.settings = cast(PortalSettings, resources.settings)
         self.names = Names(resources.standards)
         self._calls = cast(Calls, resources.extra["calls"])
+        self._deciding = Deciding(resources.standards.datasets, asking_of(resources))
 
     def get(self, service: str, path: str, **params: Any) -> Coroutine[Any, Any, Reply]:
         """Ask for something; parameters without a value are left out."""
@@ -83,6 +101,29 @@ class Desk:
         """Ask for a file."""
         return self._calls.fetch(service, path, self.visit.subject)
 
+    def could(self, kind: str, verb: str) -> bool:
+        """Whether the visitor may do this to some object (`edulake.common.policy`)."""
+        return could(self.visit.subject, kind, verb)
+
+    def may_of(self, dataset: str, kind: str, verb: str) -> bool:
+        """Whether the visitor may do this to whatever is of a dataset, whoever delivered it."""
+        return may(self.visit.subject, kind, verb, self._deciding.facts(dataset))
+
+    async def rights(self, dataset: str, source: str) -> "Rights":
+        """What the visitor may do to what a source delivered; while ingest is silent nothing as its contact."""
+        facts = self._deciding.facts(dataset)
+        if CONTACT.could(self.visit.subject):
+            with suppress(Unavailable):
+                facts = await self._deciding.with_contact(facts, source)
+        return Rights(self.visit.subject, facts)
+
+    async def scope(self, kind: str, verb: str = "read") -> Scope:
+        """What of a list the visitor may see; while ingest is silent nothing as a contact."""
+        try:
+            return await self._deciding.scope(self.visit.subject, kind, verb)
+        except Unavailable:
+            return Scope()
+
     async def side_by_side(self, *asked: Coroutine[Any, Any, Reply]) -> list[Reply]:
         return list(await asyncio.gather(*asked))
 
@@ -102,6 +143,8 @@ class Desk:
             template,
             status=status,
             me=subject,
+            could=self.could,
+            may_of=self.may_of,
             names=self.names,
             csrf=self.visit.csrf,
             links=links_for(subject),
@@ -126,5 +169,5 @@ async def _open_desk(request: Request, resources: Res) -> Desk:
     return Desk(request, resources, await resolve(request, resources.extra["calls"]))
 
 
-_open_desk.policy = "session"  # type: ignore[attr-defined]  # read by the start check of policies
-AtDesk = Annotated[Desk, Depends(_open_desk)]
+#: A page of somebody with a session; what it shows is decided where it comes from.
+AtDesk = Annotated[Desk, stating("page:open", _open_desk)]

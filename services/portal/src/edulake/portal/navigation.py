@@ -1,48 +1,39 @@
-"""Which pages a person is led to; a page that is not named still answers by the services' own rules."""
+"""Which pages a person is led to, by the policy; a page that is not named still answers by the services' own rules."""
 
 from dataclasses import dataclass
 
 from edulake.common.identity import Subject
-
-#: The three administrators, who exclude each other (auth decides).
-ADMINISTRATORS = ("system_admin", "security_admin", "audit_admin")
-DECIDERS = ("owner", "approver", "security_admin")
-#: Who reads quality over all sources of a dataset (governance decides); a contact sees his own newest batch.
-OVERSEERS = ("steward", *DECIDERS, "audit_admin")
+from edulake.common.policy import could
 
 
 @dataclass(frozen=True)
 class Link:
-    """A page in the bar at the top, for these roles (none: for all)."""
+    """A page in the bar at the top, for whom one of these lines of the policy could allow (none: for all)."""
 
     path: str
     title: str
-    roles: tuple[str, ...] = ()
+    lines: tuple[tuple[str, str], ...] = ()
 
 
 LINKS = (
     Link("/", "总览"),
     Link("/resources", "资源目录"),
-    Link("/applications/todo", "待办审批", DECIDERS),
-    Link("/applications", "我的申请", ("applicant",)),
-    Link("/apps", "我的应用", ("applicant",)),
-    Link("/grants", "授权", ("applicant", *DECIDERS, "audit_admin")),
-    Link("/batches", "归集批次", ("source_contact", "steward", "owner", "audit_admin")),
-    Link(
-        "/quality",
-        "数据质量",
-        ("source_contact", *OVERSEERS),
-    ),
-    Link("/orders", "质量工单", ("source_contact", "steward", "owner", "audit_admin")),
-    Link("/sources", "来源", ("steward",)),
-    Link("/people", "人员", ADMINISTRATORS),
-    Link("/audit", "审计", ("audit_admin",)),
+    Link("/applications/todo", "待办审批", (("application", "decide"),)),
+    Link("/applications", "我的申请", (("application", "make"),)),
+    Link("/apps", "我的应用", (("client", "register_own"),)),
+    Link("/grants", "授权", (("application", "make"), ("application", "decide"), ("audit", "read"))),
+    Link("/batches", "归集批次", (("batch", "read"),)),
+    Link("/quality", "数据质量", (("dataset.newest_quality", "read"),)),
+    Link("/orders", "质量工单", (("order", "read"),)),
+    Link("/sources", "来源", (("source", "change"),)),
+    Link("/people", "人员", (("person", "read"),)),
+    Link("/audit", "审计", (("audit", "read"),)),
     Link("/help", "帮助"),
 )
 
 
 def links_for(subject: Subject) -> list[Link]:
-    return [link for link in LINKS if not link.roles or subject.has(*link.roles)]
+    return [link for link in LINKS if not link.lines or any(could(subject, *line) for line in link.lines)]
 
 
 def section_of(path: str) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 
 from edulake.common.errors import NotFound
-from edulake.common.identity import public
+from edulake.common.policy import allow
 from fastapi import APIRouter, Request, Response
 
 _SOURCES = {
@@ -22,7 +22,7 @@ _SOURCES = {
         "text/javascript; charset=utf-8",
     ),
 }
-router = APIRouter(dependencies=[public()], include_in_schema=False)
+router = APIRouter(dependencies=[allow("page.file", "read")], include_in_schema=False)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from edulake.common.policy import asking_neighbours
 from edulake.common.service import Resources, create_service
 from edulake.share_gateway.audit.api import router as audit_router
 from edulake.share_gateway.background import BACKGROUND
@@ -22,7 +23,7 @@ def create_app(
 
     @asynccontextmanager
     async def own(resources: Resources) -> AsyncIterator[None]:
-        async with open_plane(resources, service, engine_opener) as plane:
+        async with asking_neighbours(resources), open_plane(resources, service, engine_opener) as plane:
             resources.extra["plane"] = plane
             service.state.plane = plane
             yield

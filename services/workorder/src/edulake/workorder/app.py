@@ -1,5 +1,6 @@
 """Work orders: quality problems on their way to being mended."""
 
+from edulake.common.policy import asking_neighbours
 from edulake.common.service import create_service
 from edulake.workorder.handlers import HANDLERS
 from edulake.workorder.order.api import router
@@ -14,4 +15,5 @@ def create_app(settings: WorkorderSettings | None = None) -> FastAPI:
         settings=settings or WorkorderSettings(),
         routers=[router],
         handlers=HANDLERS,
+        lifespan_resources=asking_neighbours,
     )

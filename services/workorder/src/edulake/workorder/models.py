@@ -21,7 +21,8 @@ class Order(Base):
     dataset: Mapped[str]
     source_id: Mapped[str]
     organisation: Mapped[str]
-    contact: Mapped[str]
+    #: Who the source's contact was when the batch that last broke the rule landed: history, nobody's right.
+    contact_at_failure: Mapped[str] = mapped_column("contact")
     rule_id: Mapped[str]
     rule_title: Mapped[str]
     field: Mapped[str]
@@ -29,6 +30,7 @@ class Order(Base):
     dimension: Mapped[str]
     #: open, assigned, resolved, closed
     status: Mapped[str]
+    #: Who shall mend it; being named gives no right, the policy does.
     assignee: Mapped[str | None]
     #: Batch that last broke the rule, and how badly.
     batch_id: Mapped[str]

@@ -10,12 +10,12 @@ from edulake.auth.client.schemas import ClientRolesOut
 from edulake.auth.models import Client
 from edulake.auth.role import repository as roles
 from edulake.auth.role.schemas import RolesIn
-from edulake.auth.role.service import ADMINISTRATORS, set_roles
+from edulake.auth.role.service import set_roles
 from edulake.auth.settings import AuthSettings
 from edulake.auth.token.service import revoke_all_of
 from edulake.auth.trail.repository import record
 from edulake.common.errors import Forbidden
-from edulake.common.identity import Subject
+from edulake.common.identity import ADMINISTRATORS
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
@@ -27,16 +27,12 @@ class HoldsOffice(Forbidden):
     )
 
 
-async def require_may_manage(session: AsyncSession, subject: Subject, client: Client) -> None:
-    """Credentials are for the system administrator and the owner, those of an office for nobody here.
+async def refuse_office(session: AsyncSession, client: Client) -> None:
+    """Credentials of an office are for nobody here: HoldsOffice, whoever asks.
 
-    The caller holds the client's lock, so that no office is given in between. Raises Forbidden or HoldsOffice.
+    The caller holds the client's lock, so that no office is given in between.
     """
-    if not (subject.has("system_admin") or subject.id == client.owner):
-        raise Forbidden(
-            "只有系统管理员和应用所有者可以管理凭据", "only the system administrator and the owner"
-        )
-    if await roles.roles_of(session, f"client:{client.client_id}") & ADMINISTRATORS:
+    if not (await roles.roles_of(session, f"client:{client.client_id}")).isdisjoint(ADMINISTRATORS):
         raise HoldsOffice(
             "该应用担任三员之一，掌握其凭据即兼任两职",
             "whoever holds its credentials would hold two offices",
@@ -54,7 +50,7 @@ async def set_client_roles(
     now_held, withdrawn = await set_roles(session, holder, wanted.roles, by=by, reason=wanted.reason)
     if withdrawn:  # tokens in circulation still name the roles that were taken away
         await revoke_all_of(session, settings, client.client_id, by=by, reason="roles withdrawn")
-    takes_office = bool((wanted.roles - held_before) & ADMINISTRATORS)
+    takes_office = not (wanted.roles - held_before).isdisjoint(ADMINISTRATORS)
     if takes_office:
         await repository.remove_credentials(session, client.client_id)
         await record(session, "client.credentials-voided", by=by, about=holder)

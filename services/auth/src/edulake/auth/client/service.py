@@ -11,7 +11,6 @@ from edulake.auth.client.schemas import AppIn, ClientCreated, ClientIn, ClientOu
 from edulake.auth.models import Client, ClientSecret
 from edulake.auth.person import repository as people
 from edulake.auth.role import repository as roles
-from edulake.auth.role.service import ADMINISTRATORS
 from edulake.auth.settings import AuthSettings
 from edulake.auth.token.service import revoke_all_of
 from edulake.auth.trail.repository import record
@@ -21,11 +20,11 @@ from edulake.common.errors import Conflict, NotFound, Unprocessable
 from edulake.common.events import AccessClientChanged, new_event_id
 from edulake.common.gm import KeyRing
 from edulake.common.identity import Subject
+from edulake.common.policy import Facts
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 SELF = "service:auth"
-OVERSEERS = ADMINISTRATORS
 #: The one being replaced, the new one, and one more for a slow migration.
 MAX_SECRETS = 3
 
@@ -186,10 +185,9 @@ async def describe(session: AsyncSession, clients: Sequence[Client]) -> list[Cli
     return [_out(client, held[f"client:{client.client_id}"], alive[client.client_id]) for client in clients]
 
 
-def may_see(subject: Subject, client: Client) -> bool:
-    """Administrators oversee all clients; a person sees his own, a client itself."""
-    mine = subject.id in (client.owner, f"client:{client.client_id}")
-    return mine or subject.has(*OVERSEERS)
+def facts_of(client: Client) -> Facts:
+    """Whose a program is: its own, and its owner's."""
+    return Facts(own=frozenset({f"client:{client.client_id}"}), accountable=client.owner)
 
 
 async def _add_secret(session: AsyncSession, ring: KeyRing, client_id: str) -> tuple[str, ClientSecret]:

@@ -12,7 +12,7 @@ from edulake.auth.parts import PartsDep
 from edulake.auth.session import service as sessions
 from edulake.auth.session.service import COOKIE
 from edulake.common.errors import Forbidden
-from edulake.common.identity import public
+from edulake.common.policy import allow
 from edulake.common.service import Res
 from edulake.common.telemetry import logger, trace_id
 from fastapi import APIRouter, Query, Request, Response
@@ -45,7 +45,11 @@ ReturnTo = Annotated[str | None, Query(description="登录后返回的本站路�
 
 
 @router.get(
-    "/login", status_code=303, dependencies=[public()], summary="前往统一认证登录", responses=PAGE_REFUSALS
+    "/login",
+    status_code=303,
+    dependencies=[allow("login", "use")],
+    summary="前往统一认证登录",
+    responses=PAGE_REFUSALS,
 )
 async def login(request: Request, resources: Res, parts: PartsDep, return_to: ReturnTo = None) -> Response:
     address = request.client.host if request.client else "unknown"
@@ -61,7 +65,7 @@ async def login(request: Request, resources: Res, parts: PartsDep, return_to: Re
 @router.get(
     "/login/callback",
     status_code=303,
-    dependencies=[public()],
+    dependencies=[allow("login", "use")],
     summary="统一认证返回处",
     responses=PAGE_REFUSALS,
 )
@@ -87,7 +91,11 @@ async def callback(request: Request, resources: Res, parts: PartsDep) -> Respons
 
 
 @router.post(
-    "/logout", status_code=303, response_class=RedirectResponse, dependencies=[public()], summary="退出登录"
+    "/logout",
+    status_code=303,
+    response_class=RedirectResponse,
+    dependencies=[allow("login", "use")],
+    summary="退出登录",
 )
 async def logout(request: Request, resources: Res, parts: PartsDep) -> Response:
     cookie = request.cookies.get(COOKIE)

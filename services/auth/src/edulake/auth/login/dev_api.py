@@ -9,12 +9,13 @@ from edulake.auth.login.pages import PAGE_REFUSALS, SECURITY_HEADERS, Words, cho
 from edulake.auth.parts import PartsDep
 from edulake.auth.token.errors import OAUTH_REFUSALS
 from edulake.common.errors import NotFound, TooLarge
-from edulake.common.identity import ROLES, public
+from edulake.common.identity import ROLES
+from edulake.common.policy import allow
 from edulake.common.telemetry import trace_id
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
-router = APIRouter(prefix="/dev-issuer", tags=["development issuer"], dependencies=[public()])
+router = APIRouter(prefix="/dev-issuer", tags=["development issuer"], dependencies=[allow("login", "use")])
 MAX_FORM_BYTES = 16_384
 _NOT_OURS = Words(
     "请求无效",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 Status = Literal["pending", "active", "disabled"]
 Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
@@ -48,9 +48,9 @@ class PersonDisabled(PersonOut):
 
 
 class ContactOut(BaseModel):
-    """A person as somebody reads it who must name a contact."""
+    """A person as somebody reads it who must name a contact; `roles`: those that deliver or mend."""
 
-    model_config = ConfigDict(from_attributes=True)
     id: str
     name: str
     organisation: str | None
+    roles: list[str]

@@ -10,7 +10,7 @@ from edulake.auth.client import repository as client_rows
 from edulake.auth.client.service import disable_all_of
 from edulake.auth.models import Person
 from edulake.auth.person import repository
-from edulake.auth.person.schemas import AdmitIn, PersonOut
+from edulake.auth.person.schemas import AdmitIn, ContactOut, PersonOut
 from edulake.auth.role import repository as roles
 from edulake.auth.session import repository as sessions
 from edulake.auth.settings import AuthSettings
@@ -106,6 +106,20 @@ async def describe(session: AsyncSession, people: Sequence[Person]) -> list[Pers
     return [_out(person, held[person.id]) for person in people]
 
 
+async def describe_contacts(session: AsyncSession, people: Sequence[Person]) -> list[ContactOut]:
+    """People as possible contacts, with those of their roles that make them one."""
+    held = await roles.roles_by_holder(session, [person.id for person in people])
+    return [
+        ContactOut(
+            id=person.id,
+            name=person.name,
+            organisation=person.organisation,
+            roles=[role for role in held[person.id] if role in CONTACT_ROLES],
+        )
+        for person in people
+    ]
+
+
 async def names_of(session: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
     """Display names of people and clients; who is not known is left out."""
     clients = [one.removeprefix("client:") for one in ids if one.startswith("client:")]
@@ -123,6 +137,29 @@ async def subject_of(session: AsyncSession, person: Person) -> Subject:
         roles=held,
         organisation=person.organisation,
         district=person.district,
+    )
+
+
+async def standing(session: AsyncSession, subject_id: str) -> Subject | None:
+    """Who this is with the roles held now; None for nobody, and for who is pending or disabled."""
+    if subject_id.startswith("client:"):
+        return await _client_standing(session, subject_id)
+    person = await repository.find(session, subject_id)
+    return await subject_of(session, person) if person and person.status == "active" else None
+
+
+async def _client_standing(session: AsyncSession, subject_id: str) -> Subject | None:
+    client = await client_rows.find(session, subject_id.removeprefix("client:"))
+    if client is None or client.status != "active":
+        return None
+    return Subject(
+        id=subject_id,
+        kind="client",
+        name=client.name,
+        roles=await roles.roles_of(session, subject_id),
+        organisation=client.organisation,
+        district=client.district,
+        accountable=client.owner or subject_id,
     )
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from edulake.auth.role import repository
 from edulake.auth.role.schemas import RoleChangeOut
 from edulake.common.db import ReadSession
-from edulake.common.identity import require
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.policy import allow
 from edulake.common.service import Res
 from fastapi import APIRouter, Query
 
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/api/auth/role-changes", tags=["roles"])
 Holder = Annotated[str | None, Query(max_length=210, description="person:… / client:…")]
 
 
-@router.get("", dependencies=[require("security_admin", "audit_admin")], summary="角色变更记录")
+@router.get("", dependencies=[allow("role_change", "read")], summary="角色变更记录")
 async def list_changes(
     session: ReadSession, resources: Res, holder: Holder = None, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[RoleChangeOut]:

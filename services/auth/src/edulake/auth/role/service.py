@@ -12,9 +12,6 @@ from edulake.common.errors import Conflict, Forbidden
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-#: Three offices that watch each other; no two of them in one hand.
-ADMINISTRATORS = frozenset({"system_admin", "security_admin", "audit_admin"})
-
 
 class NotOwnRoles(Forbidden):
     code, title_zh, title_en = "own-roles", "不能更改自己的角色", "Nobody changes his own roles"

@@ -18,7 +18,8 @@ from edulake.auth.token.errors import (
 from edulake.auth.token.metadata import metadata
 from edulake.auth.token.schemas import RevocationOut, RevokeIn
 from edulake.common.db import ReadSession, Session
-from edulake.common.identity import Subject, public, require
+from edulake.common.identity import Subject
+from edulake.common.policy import allow
 from edulake.common.service import Res
 from edulake.common.telemetry import logger
 from fastapi import APIRouter, Request, Response
@@ -51,7 +52,7 @@ router = APIRouter(tags=["tokens"], route_class=OAuthRoute)
 
 @router.post(
     "/oauth/token",
-    dependencies=[public()],
+    dependencies=[allow("token", "get")],
     summary="获取访问令牌 (RFC 6749 §4.4)",
     responses=OAUTH_REFUSALS,
     openapi_extra=form_body("grant_type", optional=(*_PROOF, "scope")),
@@ -76,7 +77,7 @@ async def token(request: Request, resources: Res, parts: PartsDep) -> JSONRespon
 
 @router.post(
     "/oauth/revoke",
-    dependencies=[public()],
+    dependencies=[allow("token", "give_back")],
     summary="吊销本应用的令牌 (RFC 7009)",
     responses=OAUTH_REFUSALS,
     openapi_extra=form_body("token", optional=_PROOF),
@@ -96,20 +97,24 @@ async def revoke(request: Request, resources: Res, parts: PartsDep) -> Response:
 @router.post("/api/auth/revocations", status_code=201, summary="吊销任一令牌或某应用的全部令牌")
 async def revoke_any(
     wanted: RevokeIn,
-    admin: Annotated[Subject, require("system_admin", "security_admin")],
+    admin: Annotated[Subject, allow("token", "revoke")],
     session: Session,
     parts: PartsDep,
 ) -> RevocationOut:
     return await service.revoke(session, parts.settings, by=admin.id, **wanted.model_dump())
 
 
-@router.get("/.well-known/jwks.json", dependencies=[public()], summary="签名公钥 (RFC 7517)")
+@router.get("/.well-known/jwks.json", dependencies=[allow("issuer", "read")], summary="签名公钥 (RFC 7517)")
 async def jwks(session: ReadSession, parts: PartsDep) -> JSONResponse:
     keys = await parts.signing.jwks(session)
     return JSONResponse({"keys": keys}, headers={"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"})
 
 
-@router.get("/.well-known/oauth-authorization-server", dependencies=[public()], summary="元数据 (RFC 8414)")
+@router.get(
+    "/.well-known/oauth-authorization-server",
+    dependencies=[allow("issuer", "read")],
+    summary="元数据 (RFC 8414)",
+)
 async def server_metadata(parts: PartsDep) -> dict[str, Any]:
     return metadata(parts.settings)
 

@@ -3,15 +3,15 @@
 from edulake.auth.trail import repository
 from edulake.auth.trail.schemas import TrailOut
 from edulake.common.db import ReadSession
-from edulake.common.identity import require
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.policy import allow
 from edulake.common.service import Res
 from fastapi import APIRouter
 
 router = APIRouter(prefix="/api/auth/trail", tags=["trail"])
 
 
-@router.get("", dependencies=[require("audit_admin")], summary="身份操作留痕")
+@router.get("", dependencies=[allow("trail", "read")], summary="身份操作留痕")
 async def list_trail(
     session: ReadSession, resources: Res, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[TrailOut]:

@@ -1,25 +1,21 @@
 """Who sees and who decides which applications; told before the button is pressed, and enforced after.
 
-* The requester and his client see theirs; security and audit administrators all; deciders those on resources in
-  their care (`care.py`) and those they decided on.
-* A step is taken by its role, the owner's step with care of the resource; the security administrator's is city-wide.
+* Who sees one and who takes which step says the policy (`application` and its steps in `common/policy/table.py`).
 * Who answers for the request takes none of its steps, and nobody answers for two of them. A person and the
-  programs he owns are one here: `accountable` of row and decision. Where it is not known nobody decides.
+  programs they own are one here: `accountable` of row and decision. Where it is not known nobody decides.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edulake.catalog.care import DECIDERS, Care, care_of
 from edulake.catalog.models import Application, Decision, Resource
 from edulake.common.errors import Conflict, Forbidden, Problem
 from edulake.common.identity import ROLES, Subject
+from edulake.common.policy import Care, Facts, care_of, could, may, row
+from edulake.common.standards.contract import Owner
 
-OVERSEERS = ("security_admin", "audit_admin")
-#: Which roles may take a step of the grading scheme.
-STEP_ROLES = {"owner": DECIDERS, "security_admin": ("security_admin",)}
-#: Steps of those who have care of the resource.
-STEPS_OF_CARE = ("owner",)
+#: The steps of the grading scheme, each a line of the policy.
+STEPS = {"owner": "application.owner_step", "security_admin": "application.security_admin_step"}
 STATES = {"pending": "在审批中", "approved": "已批准", "refused": "已拒绝", "withdrawn": "已撤回"}
 
 
@@ -37,42 +33,36 @@ class AccountableUnknown(Forbidden):
 
 @dataclass(frozen=True)
 class Turn:
-    """What waits for a caller, for `repository.list_waiting`: his steps, those with care only within it."""
+    """What waits for a caller, for `repository.list_waiting`: their steps, those with care only within it."""
 
     answers: str | None
     steps: tuple[str, ...]
     steps_of_care: tuple[str, ...]
-    care: Care | None
+    care: Care
 
 
 def turn_of(caller: Subject) -> Turn:
-    may = [step for step, roles in STEP_ROLES.items() if caller.has(*roles)]
-    return Turn(
-        answers=caller.answers,
-        steps=tuple(step for step in may if step not in STEPS_OF_CARE),
-        steps_of_care=tuple(step for step in may if step in STEPS_OF_CARE),
-        care=care_of(caller),
+    mine = [step for step, line in STEPS.items() if could(caller, line, "decide")]
+    anywhere = tuple(step for step in mine if may(caller, STEPS[step], "decide", Facts()))
+    with_care = tuple(step for step in mine if step not in anywhere)
+    return Turn(answers=caller.answers, steps=anywhere, steps_of_care=with_care, care=care_of(caller))
+
+
+def facts_of(row: Application, resource: Resource, decided: Sequence[Decision]) -> Facts:
+    """What is judged by: whose application it is, who answers for the resource, who took part."""
+    return Facts(
+        owners=(Owner(organisation=resource.organisation, contact=resource.contact),),
+        own=frozenset({row.requested_by, f"client:{row.client_id}"}),
+        accountable=row.accountable,
+        deciders=frozenset(made.decided_by for made in decided),
     )
-
-
-def may_see(caller: Subject, row: Application, resource: Resource, decided: Sequence[Decision]) -> bool:
-    own = caller.id in (row.requested_by, f"client:{row.client_id}", row.accountable)
-    took_part = any(made.decided_by == caller.id for made in decided)
-    return own or took_part or caller.has(*OVERSEERS) or _has_care(caller, resource)
-
-
-def may_weigh(caller: Subject, resource: Resource) -> bool:
-    """Whether the pack with the other holders is for him: he decides, or could, on this resource."""
-    return caller.has("security_admin") or _has_care(caller, resource)
 
 
 def hindrance(
     caller: Subject, row: Application, resource: Resource, decided: Sequence[Decision]
 ) -> Problem | None:
     """Why the caller may not take the present step; None: he may."""
-    return (
-        over(row) or _same_hand(caller, row, decided) or _not_his(caller, row.steps[len(decided)], resource)
-    )
+    return over(row) or _same_hand(caller, row, decided) or _not_theirs(caller, row, resource, decided)
 
 
 def over(row: Application) -> Conflict | None:
@@ -121,19 +111,17 @@ def _nobody_answers() -> AccountableUnknown:
     )
 
 
-def _not_his(caller: Subject, step: str, resource: Resource) -> Problem | None:
-    roles = STEP_ROLES.get(step, ())
-    if not caller.has(*roles):
+def _not_theirs(
+    caller: Subject, application: Application, resource: Resource, decided: Sequence[Decision]
+) -> Problem | None:
+    line = STEPS[application.steps[len(decided)]]
+    if may(caller, line, "decide", facts_of(application, resource, decided)):
+        return None
+    if not could(caller, line, "decide"):
+        roles = sorted({role for relation in row(line, "decide") for role in relation.roles})
         titles = "或".join(ROLES[role] for role in roles)
         return Forbidden(f"当前环节由{titles}审批", f"this step is decided by {' or '.join(roles)}")
-    if step in STEPS_OF_CARE and not _has_care(caller, resource):
-        return Forbidden(
-            f"当前环节由{resource.organisation}或该资源的联系人审批",
-            f"this step is decided by {resource.organisation} or the contact of the resource",
-        )
-    return None
-
-
-def _has_care(caller: Subject, resource: Resource) -> bool:
-    care = care_of(caller)
-    return care is not None and care.has(resource)
+    return Forbidden(
+        f"当前环节由{resource.organisation}或该资源的联系人审批",
+        f"this step is decided by {resource.organisation} or the contact of the resource",
+    )

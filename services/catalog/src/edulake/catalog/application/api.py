@@ -9,15 +9,18 @@ from edulake.catalog.application.access import turn_of
 from edulake.catalog.application.pack import Pack
 from edulake.catalog.application.schemas import ApplicationIn, ApplicationOut, DecisionIn
 from edulake.common.db import ReadSession, Session
-from edulake.common.identity import Subject, authenticated, require
+from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.policy import allow
 from edulake.common.service import Res
 from fastapi import APIRouter
 
 router = APIRouter(prefix="/api/catalog/applications", tags=["applications"])
-Caller = Annotated[Subject, authenticated()]
-Applicant = Annotated[Subject, require("applicant")]
-Decider = Annotated[Subject, require("owner", "approver", "security_admin")]
+Reader = Annotated[Subject, allow("application", "read")]
+Applicant = Annotated[Subject, allow("application", "make")]
+Weigher = Annotated[Subject, allow("application", "weigh")]
+Decider = Annotated[Subject, allow("application", "decide")]
+Withdrawer = Annotated[Subject, allow("application", "withdraw")]
 
 
 @router.post("", status_code=201, summary="提出申请")
@@ -27,7 +30,7 @@ async def apply(wanted: ApplicationIn, caller: Applicant, session: Session, reso
 
 @router.get("", summary="我的申请；todo=true 时为我现在可以审批的")
 async def list_applications(
-    caller: Caller,
+    caller: Reader,
     session: ReadSession,
     resources: Res,
     todo: bool = False,
@@ -48,12 +51,12 @@ async def list_applications(
 
 
 @router.get("/{application_id}", summary="一份申请")
-async def get_application(application_id: UUID, caller: Caller, session: ReadSession) -> ApplicationOut:
+async def get_application(application_id: UUID, caller: Reader, session: ReadSession) -> ApplicationOut:
     return await service.get(session, application_id, caller)
 
 
 @router.get("/{application_id}/pack", summary="审批所需的全部信息")
-async def get_pack(application_id: UUID, caller: Decider, session: ReadSession, resources: Res) -> Pack:
+async def get_pack(application_id: UUID, caller: Weigher, session: ReadSession, resources: Res) -> Pack:
     return await service.pack(session, application_id, caller, resources.standards)
 
 
@@ -65,5 +68,5 @@ async def decide(
 
 
 @router.post("/{application_id}/withdraw", summary="撤回申请")
-async def withdraw(application_id: UUID, caller: Caller, session: Session) -> ApplicationOut:
+async def withdraw(application_id: UUID, caller: Withdrawer, session: Session) -> ApplicationOut:
     return await service.withdraw(session, application_id, caller)

@@ -72,10 +72,7 @@ _place = tuple_(Application.created_at, Application.id)
 def _is_turn(turn: Turn) -> ColumnElement[bool]:
     done = select(func.count()).where(Decision.application_id == Application.id).scalar_subquery()
     present: Any = Application.steps[done + 1]
-    ways: list[ColumnElement[bool]] = [present.in_(turn.steps)]
-    if turn.care is not None:
-        ways.append(and_(present.in_(turn.steps_of_care), cared_for(turn.care)))
-    return or_(*ways)
+    return or_(present.in_(turn.steps), and_(present.in_(turn.steps_of_care), cared_for(turn.care)))
 
 
 def _other_hand(answers: str | None) -> ColumnElement[bool]:

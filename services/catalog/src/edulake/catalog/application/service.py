@@ -4,7 +4,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from edulake.catalog.application import repository
-from edulake.catalog.application.access import answering, hindrance, may_see, may_weigh, over
+from edulake.catalog.application.access import answering, facts_of, hindrance, over
 from edulake.catalog.application.checks import check, require_own_client
 from edulake.catalog.application.pack import Pack, pack_of
 from edulake.catalog.application.schemas import ApplicationIn, ApplicationOut, DecisionIn, DecisionOut
@@ -15,6 +15,7 @@ from edulake.catalog.resource.service import get as get_resource
 from edulake.common.clock import now
 from edulake.common.errors import Conflict, Forbidden, NotFound, Unprocessable
 from edulake.common.identity import Subject
+from edulake.common.policy import Facts, may
 from edulake.common.service import Resources
 from edulake.common.standards import Standards
 from sqlalchemy.exc import IntegrityError
@@ -117,7 +118,7 @@ def _quota(wanted: DecisionIn, most: Quota, *, makes_grant: bool) -> Quota:
 async def withdraw(session: AsyncSession, application_id: UUID, subject: Subject) -> ApplicationOut:
     """The requester takes a pending application back."""
     row = await repository.lock(session, application_id)
-    if row is None or row.requested_by != subject.id:
+    if row is None or not may(subject, "application", "withdraw", Facts(own=frozenset({row.requested_by}))):
         raise _unknown()
     ended = over(row)
     if ended is not None:
@@ -135,7 +136,7 @@ async def get(session: AsyncSession, application_id: UUID, subject: Subject) -> 
 async def pack(session: AsyncSession, application_id: UUID, subject: Subject, standards: Standards) -> Pack:
     """What the decision is made on; Forbidden for who sees the application and decides on no such resource."""
     row, resource, decided = await _seen(session, application_id, subject)
-    if not may_weigh(subject, resource):
+    if not may(subject, "application", "weigh", facts_of(row, resource, decided)):
         raise Forbidden(
             f"审批信息只向{resource.organisation}、该资源的联系人与安全管理员提供",
             "the pack is for the house and the contact of the resource and the security administrator",
@@ -150,7 +151,7 @@ async def _seen(session: AsyncSession, application_id: UUID, subject: Subject, *
         raise _unknown()
     resource = await get_resource(session, row.resource_id)
     decided = (await repository.decisions_of(session, [row.id])).get(row.id, [])
-    if not may_see(subject, row, resource, decided):
+    if not may(subject, "application", "read", facts_of(row, resource, decided)):
         raise _unknown()
     return Seen(row, resource, decided)
 

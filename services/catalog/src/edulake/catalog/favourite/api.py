@@ -1,4 +1,4 @@
-"""`/api/catalog/favourites`: 是否关注. Everybody has his own; nobody sees another's."""
+"""`/api/catalog/favourites`: 是否关注. Everybody has their own; nobody sees another's."""
 
 from datetime import datetime
 from typing import Annotated
@@ -9,20 +9,22 @@ from edulake.catalog.resource.service import get as get_resource
 from edulake.common.clock import now
 from edulake.common.db import ReadSession, Session
 from edulake.common.errors import Conflict
-from edulake.common.identity import Subject, authenticated
+from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.policy import allow
 from edulake.common.service import Res
 from fastapi import APIRouter
 
 router = APIRouter(prefix="/api/catalog/favourites", tags=["favourites"])
-Caller = Annotated[Subject, authenticated()]
+Reader = Annotated[Subject, allow("favourite", "read")]
+Follower = Annotated[Subject, allow("favourite", "change")]
 #: So that nobody fills a table; far above what a person reads.
 MAX_FAVOURITES = 500
 
 
 @router.get("", summary="我关注的资源")
 async def list_favourites(
-    caller: Caller, session: ReadSession, resources: Res, cursor: Cursor = None, limit: Limit = 50
+    caller: Reader, session: ReadSession, resources: Res, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[FavouriteOut]:
     key = resources.settings.internal_key
     after = None
@@ -35,7 +37,7 @@ async def list_favourites(
 
 
 @router.put("/{resource_id}", status_code=204, summary="关注")
-async def follow(resource_id: str, caller: Caller, session: Session) -> None:
+async def follow(resource_id: str, caller: Follower, session: Session) -> None:
     """Doing so twice is as good as once. 404 for an unknown resource, 409 above 500 of them."""
     await get_resource(session, resource_id)
     if await repository.follows(session, caller.id, resource_id):
@@ -51,5 +53,5 @@ async def follow(resource_id: str, caller: Caller, session: Session) -> None:
 
 
 @router.delete("/{resource_id}", status_code=204, summary="取消关注")
-async def unfollow(resource_id: str, caller: Caller, session: Session) -> None:
+async def unfollow(resource_id: str, caller: Follower, session: Session) -> None:
     await repository.remove(session, caller.id, resource_id)

@@ -1,58 +1,43 @@
-"""Who sees and who ends which grants: one rule in words, one in SQL, tested as one matrix.
+"""Who sees and who ends which grants: the policy's lines of `grant`, said in SQL by `repository._within`.
 
-* security and audit administrators and the services see all;
-* an owner or approver sees those on resources in his care (`care.py`), and those he decided on;
-* everybody sees those he asked for and those his organisation's people asked for; a client sees its own.
-
-Ending one: the security administrator any, an owner or approver what he sees in that role, and the person
-who asked for it gives his own back. An audit administrator looks and changes nothing.
+Each way of a scope is a relation of the line; a way is closed where the line does not name it or the caller's roles
+do not suffice. An audit administrator looks and changes nothing.
 """
 
 from dataclasses import dataclass
 
-from edulake.catalog.care import Care, care_of
 from edulake.common.identity import Subject
-
-OVERSEERS = ("security_admin", "audit_admin", "service")
+from edulake.common.policy import Care, Facts, care_of, may, row
+from edulake.common.policy.relations import ACCOUNTABLE, APPROVER, COLLEAGUE, DECIDED, OWN, OWNER
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a subject may see; `None` where that way is closed to him."""
+    """What a subject may see or end; `None` where that way is closed to them."""
 
     everything: bool
-    requester: str
+    #: Grants of this program.
     client_id: str | None
+    #: Grants for whose application this person answers.
+    accountable: str | None
     #: Grants of applications of these people.
     asked_by_organisation: str | None
-    #: Grants on resources in this decider's care, and of applications he decided on.
+    #: Grants on resources in this care.
     care: Care | None
+    #: Grants of applications on which this subject decided.
     decider: str | None
 
 
-def scope_of(caller: Subject) -> Scope:
-    care = care_of(caller)
+def scope_of(caller: Subject, verb: str = "read") -> Scope:
+    """The grants a subject may see (`read`), or end (`end`)."""
+    line = row("grant", verb)
+    open_ = {relation for relation in line if relation.could(caller)}
     is_person = caller.kind == "person"
     return Scope(
-        everything=caller.has(*OVERSEERS),
-        requester=caller.id,
-        client_id=None if is_person else caller.id.removeprefix("client:"),
-        asked_by_organisation=caller.organisation if is_person else None,
-        care=care,
-        decider=caller.id if care else None,
-    )
-
-
-def ending_scope_of(caller: Subject) -> Scope | None:
-    """The grants a subject may end; None when there can be none."""
-    care = care_of(caller)
-    if not (care or caller.has("security_admin") or caller.kind == "person"):
-        return None
-    return Scope(
-        everything=caller.has("security_admin"),
-        requester=caller.id if caller.kind == "person" else "",
-        client_id=None,
-        asked_by_organisation=None,
-        care=care,
-        decider=caller.id if care else None,
+        everything=may(caller, "grant", verb, Facts()),
+        client_id=caller.id.removeprefix("client:") if OWN in open_ and caller.kind == "client" else None,
+        accountable=caller.id if ACCOUNTABLE in open_ and is_person else None,
+        asked_by_organisation=caller.organisation if COLLEAGUE in open_ and is_person else None,
+        care=care_of(caller) if open_ & {OWNER, APPROVER} else None,
+        decider=caller.id if DECIDED in open_ else None,
     )

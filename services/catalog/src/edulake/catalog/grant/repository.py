@@ -50,7 +50,7 @@ async def list_after(
     session: AsyncSession,
     *,
     seen: Scope,
-    ends: Scope | None,
+    ends: Scope,
     chosen: dict[str, str],
     after: tuple[datetime, UUID] | None,
     limit: int,
@@ -63,7 +63,7 @@ async def list_after(
     return [Held._make(row) for row in await session.execute(query)]
 
 
-async def find(session: AsyncSession, grant_id: UUID, seen: Scope, ends: Scope | None) -> Held | None:
+async def find(session: AsyncSession, grant_id: UUID, seen: Scope, ends: Scope) -> Held | None:
     """The grant, when it is within `seen`."""
     query = _held(ends).where(GrantRow.grant_id == grant_id, _within(seen))
     row = (await session.execute(query)).one_or_none()
@@ -88,7 +88,9 @@ def _within(scope: Scope) -> ColumnElement[bool]:
     """The rule of `access.py` over grant, application and resource."""
     if scope.everything:
         return GrantRow.grant_id.is_not(None)
-    ways = [Application.requested_by == scope.requester]
+    ways: list[ColumnElement[bool]] = [false()]
+    if scope.accountable is not None:
+        ways.append(Application.accountable == scope.accountable)
     if scope.client_id is not None:
         ways.append(GrantRow.client_id == scope.client_id)
     if scope.asked_by_organisation is not None:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, cast
 from uuid import UUID, uuid4
 
 from edulake.catalog.grant import repository
-from edulake.catalog.grant.access import ending_scope_of, scope_of
+from edulake.catalog.grant.access import scope_of
 from edulake.catalog.models import Application, GrantRow
 from edulake.catalog.settings import CatalogSettings
 from edulake.common.bus import announce
@@ -85,20 +85,20 @@ class NotYours(Forbidden):
 
 
 async def get(session: AsyncSession, grant_id: UUID, subject: Subject) -> repository.Held:
-    """The grant; NotFound when it is unknown or not his to see."""
-    held = await repository.find(session, grant_id, scope_of(subject), ending_scope_of(subject))
+    """The grant; NotFound when it is unknown or not theirs to see."""
+    held = await repository.find(session, grant_id, scope_of(subject), scope_of(subject, "end"))
     if held is None:
         raise NotFound("没有这项授权，或无权查看", "no such grant, or not yours", where="path.grant_id")
     return held
 
 
 async def revoke(session: AsyncSession, grant_id: UUID, reason: str, subject: Subject) -> GrantRow:
-    """End a grant now. NotFound when unknown or not his to see, Forbidden when not his to end, Conflict when
+    """End a grant now. NotFound when unknown or not theirs to see, Forbidden when not theirs to end, Conflict when
     it has ended already."""
     row = await repository.lock(session, grant_id)
-    ends = ending_scope_of(subject)
+    ends = scope_of(subject, "end")
     await get(session, grant_id, subject)
-    if ends is None or await repository.find(session, grant_id, ends, None) is None:
+    if await repository.find(session, grant_id, ends, ends) is None:
         raise NotYours(
             "只有该资源的责任人、安全管理员与申请人本人可以结束授权",
             "the resource's owner, the security administrator and the requester may end a grant",

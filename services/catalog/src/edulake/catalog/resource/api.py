@@ -7,13 +7,14 @@ from edulake.catalog.resource.repository import Question
 from edulake.catalog.resource.schemas import ResourceDetail, SearchResult, Summary
 from edulake.catalog.resource.words import words_of
 from edulake.common.db import ReadSession
-from edulake.common.identity import Subject, authenticated
+from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit
+from edulake.common.policy import allow
 from edulake.common.service import Res
 from fastapi import APIRouter, Query
 
 router = APIRouter(prefix="/api/catalog", tags=["resources"])
-Caller = Annotated[Subject, authenticated()]
+Caller = Annotated[Subject, allow("resource", "read")]
 Sort = Literal["newest", "rows", "used"]
 Facet = Annotated[str | None, Query(max_length=100)]
 
@@ -57,6 +58,6 @@ async def detail(resource_id: str, caller: Caller, session: ReadSession, resourc
     return await service.detail(session, resource_id, resources.standards, caller.id)
 
 
-@router.get("/summary", summary="目录概况")
-async def summary(_caller: Caller, session: ReadSession) -> Summary:
+@router.get("/summary", dependencies=[allow("overview", "read")], summary="目录概况")
+async def summary(session: ReadSession) -> Summary:
     return Summary(**await repository.summary(session))

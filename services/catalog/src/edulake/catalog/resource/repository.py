@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edulake.catalog.care import Care
 from edulake.catalog.models import Application, Favourite, GrantRow, Resource
+from edulake.common.policy import Care
 from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -69,8 +69,8 @@ def _order(asked: Question, sort: str) -> ColumnElement[Any]:
 
 def cared_for(care: Care) -> ColumnElement[bool]:
     """The rule of `Care.has` over resources."""
-    his = Resource.contact.in_(care.contacts)
-    return his if care.organisation is None else or_(his, Resource.organisation == care.organisation)
+    own = Resource.contact.in_(care.contacts)
+    return own if care.organisation is None else or_(own, Resource.organisation == care.organisation)
 
 
 def _follows(subject: str) -> ColumnElement[bool]:

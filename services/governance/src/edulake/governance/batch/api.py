@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from edulake.common.db import ReadSession
-from edulake.common.identity import Subject, authenticated
+from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
 from edulake.governance.batch import repository, service
 from edulake.governance.batch.schemas import FindingOut, HeldRow
@@ -12,21 +13,21 @@ from edulake.governance.run.service import visible_run
 from fastapi import APIRouter, Query
 
 router = APIRouter(prefix="/api/governance/batches", tags=["batches"])
-Caller = Annotated[Subject, authenticated()]
 Chosen = Annotated[str | None, Query(max_length=100)]
 
 
 @router.get("/{batch_id}/findings", summary="批次的问题清单")
 async def findings(
     batch_id: str,
-    caller: Caller,
+    reader: Annotated[Subject, allow("batch.findings", "read")],
     session: ReadSession,
     resources: Res,
+    deciding: Decides,
     rule_id: Chosen = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[FindingOut]:
-    await visible_run(session, batch_id, caller)
+    await visible_run(session, batch_id, reader, deciding, "batch.findings")
     key = resources.settings.internal_key
     after = decode_cursor(cursor, key, int)[0] if cursor else None
     found = await repository.findings(session, batch_id, rule_id=rule_id, after=after, limit=limit + 1)
@@ -37,13 +38,14 @@ async def findings(
 @router.get("/{batch_id}/quarantine", summary="被隔离的行与原因")
 async def quarantine(
     batch_id: str,
-    caller: Caller,
+    reader: Annotated[Subject, allow("batch.quarantine", "read")],
     session: ReadSession,
     resources: Res,
+    deciding: Decides,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[HeldRow]:
-    await visible_run(session, batch_id, caller)
+    await visible_run(session, batch_id, reader, deciding, "batch.quarantine")
     index = await repository.quarantine(session, batch_id)
     if index is None:
         return Page(items=[])

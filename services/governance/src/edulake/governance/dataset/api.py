@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from edulake.common.db import ReadSession, Session
-from edulake.common.identity import Subject, authenticated, require
+from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
 from edulake.governance.dataset import repository, service
 from edulake.governance.dataset.schemas import (
@@ -29,12 +30,13 @@ class CsvResponse(Response):
     media_type = "text/csv"
 
 
-Caller = Annotated[Subject, authenticated()]
-Steward = Annotated[Subject, require("steward")]
+READS = [allow("dataset", "read")]
+Restorer = Annotated[Subject, allow("dataset", "restore")]
+Confirmer = Annotated[Subject, allow("dataset.names", "change")]
 
 
-@router.get("", summary="数据集列表")
-async def list_datasets(_caller: Caller, session: ReadSession, resources: Res) -> list[DatasetOut]:
+@router.get("", summary="数据集列表", dependencies=READS)
+async def list_datasets(session: ReadSession, resources: Res) -> list[DatasetOut]:
     """All datasets of the standards; their number is that of the contracts, so there are no pages."""
     newest = {note.dataset: note for note in await repository.newest_notes(session)}
     received = await runs.last_received(session)
@@ -42,8 +44,8 @@ async def list_datasets(_caller: Caller, session: ReadSession, resources: Res) -
     return [DatasetOut.of(each, newest.get(each.name), received.get(each.name)) for each in contracts]
 
 
-@router.get("/{dataset}", summary="数据集标准")
-async def get_dataset(dataset: str, _caller: Caller, session: ReadSession, resources: Res) -> ContractOut:
+@router.get("/{dataset}", summary="数据集标准", dependencies=READS)
+async def get_dataset(dataset: str, session: ReadSession, resources: Res) -> ContractOut:
     contract = service.contract_of(resources.standards, dataset)
     notes = await repository.notes(session, dataset, None, 1)
     received = await runs.last_received(session)
@@ -51,10 +53,9 @@ async def get_dataset(dataset: str, _caller: Caller, session: ReadSession, resou
     return ContractOut(newest=newest, contract=contract.model_dump(mode="json", by_alias=True))
 
 
-@router.get("/{dataset}/versions", summary="治理版本")
+@router.get("/{dataset}/versions", summary="治理版本", dependencies=READS)
 async def list_versions(
     dataset: str,
-    _caller: Caller,
     session: ReadSession,
     resources: Res,
     cursor: Cursor = None,
@@ -76,29 +77,28 @@ async def list_versions(
 
 @router.post("/{dataset}/restore", summary="恢复到某个治理版本")
 async def restore(
-    dataset: str, wanted: RestoreIn, steward: Steward, session: Session, resources: Res
+    dataset: str, wanted: RestoreIn, by: Restorer, session: Session, resources: Res, deciding: Decides
 ) -> VersionOut:
     service.contract_of(resources.standards, dataset)
+    await deciding.check(by, "dataset", "restore", deciding.facts(dataset), absent=service.absent())
     lake = resources.extra["lake"]
-    return VersionOut.model_validate(await service.restore(session, lake, dataset, wanted.version, steward))
+    return VersionOut.model_validate(await service.restore(session, lake, dataset, wanted.version, by))
 
 
-@router.get("/{dataset}/template.csv", response_class=CsvResponse, summary="空白报送模板")
-async def template(dataset: str, _caller: Caller, resources: Res) -> Response:
+@router.get("/{dataset}/template.csv", response_class=CsvResponse, summary="空白报送模板", dependencies=READS)
+async def template(dataset: str, resources: Res) -> Response:
     contract = service.contract_of(resources.standards, dataset)
     headers = {"Content-Disposition": f'attachment; filename="{dataset}.csv"'}
     return CsvResponse(service.template_of(contract), headers=headers)
 
 
-@router.get("/{dataset}/aliases", summary="已确认的名称")
-async def list_aliases(dataset: str, _steward: Steward, session: ReadSession) -> list[AliasOut]:
+@router.get("/{dataset}/aliases", summary="已确认的名称", dependencies=[allow("dataset.names", "read")])
+async def list_aliases(dataset: str, session: ReadSession) -> list[AliasOut]:
     return [AliasOut.model_validate(alias) for alias in await repository.aliases(session, [dataset])]
 
 
 @router.put("/{dataset}/aliases", status_code=204, summary="确认一个名称所指")
-async def put_alias(
-    dataset: str, wanted: AliasIn, steward: Steward, session: Session, resources: Res
-) -> None:
+async def put_alias(dataset: str, wanted: AliasIn, by: Confirmer, session: Session, resources: Res) -> None:
     """From now on batches that refer to the dataset find `key` under this name; reprocess those before."""
     service.contract_of(resources.standards, dataset)
-    await repository.put_alias(session, dataset, wanted.alias, wanted.key, steward.id)
+    await repository.put_alias(session, dataset, wanted.alias, wanted.key, by.id)

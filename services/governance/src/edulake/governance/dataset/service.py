@@ -33,8 +33,12 @@ def contract_of(standards: Standards, dataset: str) -> Contract:
     """The contract of a dataset; DatasetNotFound."""
     found = standards.datasets.get(dataset)
     if found is None:
-        raise DatasetNotFound("没有该数据集的标准", "the standards hold no such dataset")
+        raise absent()
     return found
+
+
+def absent() -> DatasetNotFound:
+    return DatasetNotFound("没有该数据集的标准", "the standards hold no such dataset")
 
 
 async def restore(session: AsyncSession, lake: Lake, dataset: str, version: int, by: Subject) -> VersionNote:

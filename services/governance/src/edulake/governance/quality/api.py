@@ -4,37 +4,42 @@ from typing import Annotated
 
 from edulake.common.db import ReadSession
 from edulake.common.errors import NotFound
-from edulake.common.identity import Subject, authenticated, require
+from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
+from edulake.governance.dataset.service import DatasetNotFound
 from edulake.governance.quality import repository
 from edulake.governance.quality.schemas import NewestOut, ReportOut
-from edulake.governance.run.service import contacts_of, visible_run
+from edulake.governance.run.service import visible_run
 from fastapi import APIRouter
 
 router = APIRouter(prefix="/api/governance", tags=["quality"])
-Caller = Annotated[Subject, authenticated()]
-Overseer = Annotated[
-    Subject, require("steward", "owner", "approver", "security_admin", "audit_admin", "service")
-]
+OfBatch = Annotated[Subject, allow("batch.quality", "read")]
+OfDataset = Annotated[Subject, allow("dataset.quality", "read")]
+Newest = Annotated[Subject, allow("dataset.newest_quality", "read")]
 
 
 @router.get("/quality", summary="各数据集最新的质量报告；联系人只看到自己来源的")
-async def newest(caller: Caller, session: ReadSession) -> list[NewestOut]:
+async def newest(reader: Newest, session: ReadSession, deciding: Decides) -> list[NewestOut]:
     """One line a dataset of the standards, so there are no pages."""
-    found = await repository.newest_of_each(session, contacts_of(caller))
+    scope = await deciding.scope(reader, "dataset.newest_quality")
+    found = await repository.newest_of_each(session, scope)
     return [NewestOut.model_validate({"report": now, "before": before}) for now, before in found]
 
 
 @router.get("/datasets/{dataset}/quality", summary="数据集历次质量报告")
 async def of_dataset(
     dataset: str,
-    _caller: Overseer,
+    reader: OfDataset,
     session: ReadSession,
     resources: Res,
+    deciding: Decides,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[ReportOut]:
+    absent = DatasetNotFound("没有该数据集，或不由您负责", "no such dataset, or not in your care")
+    await deciding.check(reader, "dataset.quality", "read", deciding.facts(dataset), absent=absent)
     key = resources.settings.internal_key
     before = decode_cursor(cursor, key, int)[0] if cursor else None
     page = page_of(
@@ -44,8 +49,8 @@ async def of_dataset(
 
 
 @router.get("/batches/{batch_id}/quality", summary="批次质量报告")
-async def of_batch(batch_id: str, caller: Caller, session: ReadSession) -> ReportOut:
-    await visible_run(session, batch_id, caller)
+async def of_batch(batch_id: str, reader: OfBatch, session: ReadSession, deciding: Decides) -> ReportOut:
+    await visible_run(session, batch_id, reader, deciding, "batch.quality")
     report = await repository.latest_of_batch(session, batch_id)
     if report is None:
         raise NotFound("该批次还没有质量报告", "the batch has no quality report yet")

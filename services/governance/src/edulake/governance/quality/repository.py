@@ -1,8 +1,8 @@
 """Quality reports: written once a revision of a batch, read by dataset and by batch."""
 
-from collections.abc import Sequence
 from typing import Any
 
+from edulake.common.policy import Scope
 from edulake.governance.models import QualityReport, Run
 from edulake.governance.run.verdict import Verdict
 from sqlalchemy import Select, and_, false, func, or_, select
@@ -55,16 +55,14 @@ async def of_dataset(
 
 
 async def newest_of_each(
-    session: AsyncSession, contacts: Sequence[str] | None
+    session: AsyncSession, scope: Scope
 ) -> list[tuple[QualityReport, QualityReport | None]]:
     """The newest report of each dataset, and the report of the batch its source delivered before it.
 
-    `contacts`: only batches of sources that name one of these; None: all.
+    Only what is within the scope, of several reports the newest there.
     """
-    newest = _newest_first(QualityReport.dataset)
-    if contacts is not None:
-        own = select(Run.batch_id).where(Run.contact.in_(contacts))
-        newest = newest.where(QualityReport.batch_id.in_(own))
+    within = scope.within(QualityReport.dataset, QualityReport.source_id)
+    newest = _newest_first(QualityReport.dataset).where(within)
     reports = list(await session.scalars(newest))
     earlier = [
         and_(

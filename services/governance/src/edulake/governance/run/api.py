@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from edulake.common.db import ReadSession, Session
-from edulake.common.identity import Subject, authenticated, require
+from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
 from edulake.governance.dataset import repository as datasets
 from edulake.governance.run import repository, service
@@ -12,16 +13,17 @@ from edulake.governance.run.schemas import RunDetail, RunOut, Summary
 from fastapi import APIRouter, Query
 
 router = APIRouter(prefix="/api/governance", tags=["runs"])
-Caller = Annotated[Subject, authenticated()]
-Steward = Annotated[Subject, require("steward")]
+Reader = Annotated[Subject, allow("batch", "read")]
+Reprocessor = Annotated[Subject, allow("batch", "reprocess")]
 Chosen = Annotated[str | None, Query(max_length=100)]
 
 
 @router.get("/runs", summary="治理作业列表")
 async def list_runs(
-    caller: Caller,
+    reader: Reader,
     session: ReadSession,
     resources: Res,
+    deciding: Decides,
     batch_id: Chosen = None,
     dataset: Chosen = None,
     state: Chosen = None,
@@ -34,7 +36,7 @@ async def list_runs(
         batch_id=batch_id,
         dataset=dataset,
         state=state,
-        contacts=service.contacts_of(caller),
+        scope=await deciding.scope(reader, "batch"),
         before=decode_cursor(cursor, key, int)[0] if cursor else None,
         limit=limit + 1,
     )
@@ -43,18 +45,18 @@ async def list_runs(
 
 
 @router.get("/runs/{run_id}", summary="一个治理作业")
-async def get_run(run_id: str, caller: Caller, session: ReadSession) -> RunDetail:
-    run = await service.visible_run(session, run_id, caller)
+async def get_run(run_id: str, reader: Reader, session: ReadSession, deciding: Decides) -> RunDetail:
+    run = await service.visible_run(session, run_id, reader, deciding)
     return RunDetail.with_references(run, await datasets.inherited_of(session, run.batch_id))
 
 
 @router.post("/batches/{batch_id}/reprocess", status_code=202, summary="重新处理批次")
-async def reprocess(batch_id: str, steward: Steward, session: Session) -> RunOut:
-    return RunOut.of(await service.reprocess(session, batch_id, steward))
+async def reprocess(batch_id: str, by: Reprocessor, session: Session, deciding: Decides) -> RunOut:
+    return RunOut.of(await service.reprocess(session, batch_id, by, deciding))
 
 
-@router.get("/summary", summary="治理概况")
-async def summary(_caller: Caller, session: ReadSession) -> Summary:
+@router.get("/summary", summary="治理概况", dependencies=[allow("overview", "read")])
+async def summary(session: ReadSession) -> Summary:
     newest = await datasets.newest_notes(session)
     return Summary(
         runs_by_state=await repository.count_by_state(session),

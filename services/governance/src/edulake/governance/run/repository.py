@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 from edulake.common.events import RawBatchLanded
+from edulake.common.policy import Scope
 from edulake.governance.models import Run, VersionNote
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -285,18 +286,17 @@ async def find(
     batch_id: str | None,
     dataset: str | None,
     state: str | None,
-    contacts: Sequence[str] | None,
+    scope: Scope,
     before: int | None,
     limit: int,
 ) -> list[Run]:
-    """Newest first; `contacts`: only runs of these contacts; `before`: landed_no of the last page's last."""
-    query = select(Run).order_by(Run.landed_no.desc()).limit(limit)
+    """Newest first, within the scope; `before`: landed_no of the last page's last."""
+    query = select(Run).where(scope.within(Run.dataset, Run.source_id))
+    query = query.order_by(Run.landed_no.desc()).limit(limit)
     wanted = ((Run.batch_id, batch_id), (Run.dataset, dataset), (Run.state, state))
     for column, value in wanted:
         if value is not None:
             query = query.where(column == value)
-    if contacts is not None:
-        query = query.where(Run.contact.in_(contacts))
     if before is not None:
         query = query.where(Run.landed_no < before)
     return list(await session.scalars(query))

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from edulake.common.db import ReadSession, Session
-from edulake.common.identity import Subject, authenticated, require
+from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
+from edulake.common.policy import allow
 from edulake.common.service import Res
 from edulake.ingest.batch import repository, service
 from edulake.ingest.batch.delivery import admit, deliver, settings_of
@@ -14,12 +15,13 @@ from edulake.ingest.batch.landing import Landed
 from edulake.ingest.batch.receive import receive_file, receive_rows
 from edulake.ingest.batch.schemas import BatchOut, Status, SummaryOut, shown
 from edulake.ingest.models import Batch
-from edulake.ingest.source.service import OVERSEERS, contact_filter
+from edulake.ingest.source.service import deciding_in
 from fastapi import APIRouter, Query, Request, Response
 
 router = APIRouter(prefix="/api/ingest", tags=["batches"])
-Deliverer = Annotated[Subject, require("source_contact", "steward")]
-Reader = Annotated[Subject, require("source_contact", *OVERSEERS)]
+Deliverer = Annotated[Subject, allow("source", "deliver")]
+Withdrawer = Annotated[Subject, allow("batch", "withdraw")]
+Reader = Annotated[Subject, allow("batch", "read")]
 Choice = Annotated[str | None, Query(max_length=63)]
 _TARGET = "/sources/{source}/datasets/{dataset}"
 
@@ -86,7 +88,7 @@ def _shown(batch: Batch, resources: Res) -> BatchOut:
     return shown(batch, settings_of(resources).batch_overdue_s)
 
 
-@router.get("/batches", summary="批次列表，新的在前；联系人只看到自己来源的批次")
+@router.get("/batches", summary="批次列表，新的在前；联系人只看到自己来源的批次，责任人看到其数据集的批次")
 async def list_batches(
     reader: Reader,
     session: ReadSession,
@@ -101,7 +103,7 @@ async def list_batches(
     chosen = {"dataset": dataset, "source_id": source, "status": status}
     rows = await repository.list_before(
         session,
-        contact=contact_filter(reader),
+        scope=await deciding_in(session, resources.standards).scope(reader, "batch"),
         filters={name: value for name, value in chosen.items() if value is not None},
         before=decode_cursor(cursor, key, int)[0] if cursor else None,
         limit=limit + 1,
@@ -112,14 +114,14 @@ async def list_batches(
 
 @router.get("/batches/{batch_id}", summary="一个批次的状态与结果")
 async def get_batch(batch_id: UUID, reader: Reader, session: ReadSession, resources: Res) -> BatchOut:
-    return _shown(await service.get(session, batch_id, reader), resources)
+    return _shown(await service.get(session, batch_id, reader, resources.standards), resources)
 
 
 @router.post("/batches/{batch_id}/withdraw", summary="在治理之前撤回批次")
-async def withdraw(batch_id: UUID, caller: Deliverer, session: Session, resources: Res) -> BatchOut:
-    return _shown(await service.withdraw(session, batch_id, caller), resources)
+async def withdraw(batch_id: UUID, caller: Withdrawer, session: Session, resources: Res) -> BatchOut:
+    return _shown(await service.withdraw(session, batch_id, caller, resources.standards), resources)
 
 
-@router.get("/summary", summary="归集总览")
-async def summary(_caller: Annotated[Subject, authenticated()], session: ReadSession) -> SummaryOut:
+@router.get("/summary", summary="归集总览", dependencies=[allow("overview", "read")])
+async def summary(session: ReadSession) -> SummaryOut:
     return SummaryOut.model_validate(await repository.summary(session))

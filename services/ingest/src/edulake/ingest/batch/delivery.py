@@ -116,8 +116,7 @@ async def admit(resources: Resources, subject: Subject, source_id: str, dataset:
             known=known,
         )
     async with resources.database.read() as session:
-        source = await sources.get(session, source_id)
-    sources.refuse_strangers(subject, source.contact)
+        source = await sources.get_for(session, source_id, subject, "deliver", resources.standards)
     if source.status != "active":
         raise SourceSuspended(
             "该来源已停用",

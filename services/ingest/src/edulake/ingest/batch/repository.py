@@ -7,6 +7,7 @@ from uuid import UUID
 
 from edulake.common import locks
 from edulake.common.locks import Space
+from edulake.common.policy import Scope
 from edulake.ingest.models import PUSHED, Batch, Published, Source
 from sqlalchemy import exists, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
@@ -98,19 +99,18 @@ async def find(session: AsyncSession, batch_id: UUID, *, for_update: bool = Fals
 async def list_before(
     session: AsyncSession,
     *,
-    contact: Sequence[str] | None,
+    scope: Scope,
     filters: dict[str, str],
     before: int | None,
     limit: int,
 ) -> list[Batch]:
-    """Latest landed first; only those of a contact's sources when its names are given.
+    """Latest landed first, within the scope.
 
     `before`: landed_no of the last page's last.
     """
-    query = select(Batch).order_by(Batch.landed_no.desc()).limit(limit)
+    query = select(Batch).where(scope.within(Batch.dataset, Batch.source_id))
+    query = query.order_by(Batch.landed_no.desc()).limit(limit)
     query = query.where(*(getattr(Batch, name) == value for name, value in filters.items()))
-    if contact is not None:
-        query = query.where(Batch.source_id.in_(select(Source.id).where(Source.contact.in_(contact))))
     if before is not None:
         query = query.where(Batch.landed_no < before)
     return list(await session.scalars(query))

@@ -6,6 +6,7 @@ from edulake.common.bus import announce
 from edulake.common.clock import now
 from edulake.common.events import RawBatchWithdrawn
 from edulake.common.identity import Subject
+from edulake.common.standards import Standards
 from edulake.ingest.batch import repository
 from edulake.ingest.batch.problems import BatchNotFound, TooLate
 from edulake.ingest.models import Batch
@@ -15,20 +16,31 @@ from sqlalchemy.ext.asyncio import AsyncSession
 WITHDRAWN = ("来源已撤回", "withdrawn by its source")
 
 
-async def get(session: AsyncSession, batch_id: UUID, subject: Subject, *, for_update: bool = False) -> Batch:
-    """The batch; BatchNotFound also for who may not see it, so that ids tell nothing."""
+async def get(
+    session: AsyncSession,
+    batch_id: UUID,
+    subject: Subject,
+    standards: Standards,
+    *,
+    verb: str = "read",
+    for_update: bool = False,
+) -> Batch:
+    """The batch, if the subject may do this with it; BatchNotFound also for who may not read it."""
+    absent = BatchNotFound(f"没有批次 {batch_id}", f"no batch {batch_id}", where="path.batch_id")
     batch = await repository.find(session, batch_id, for_update=for_update)
-    if batch is not None:
-        source = await sources.get(session, batch.source_id)
-        if sources.may_see(subject, source.contact):
-            return batch
-    raise BatchNotFound(f"没有批次 {batch_id}", f"no batch {batch_id}", where="path.batch_id")
+    if batch is None:
+        raise absent
+    deciding = sources.deciding_in(session, standards)
+    facts, refused = deciding.facts(batch.dataset), sources.not_the_contact()
+    await deciding.check(
+        subject, "batch", verb, facts, source=batch.source_id, absent=absent, refused=refused
+    )
+    return batch
 
 
-async def withdraw(session: AsyncSession, batch_id: UUID, subject: Subject) -> Batch:
+async def withdraw(session: AsyncSession, batch_id: UUID, subject: Subject, standards: Standards) -> Batch:
     """Take a batch back before it is governed; a second withdrawal changes nothing."""
-    batch = await get(session, batch_id, subject, for_update=True)
-    sources.refuse_strangers(subject, (await sources.get(session, batch.source_id)).contact)
+    batch = await get(session, batch_id, subject, standards, verb="withdraw", for_update=True)
     if batch.status == "withdrawn":
         return batch
     if batch.status != "landed":

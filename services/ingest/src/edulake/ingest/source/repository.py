@@ -2,19 +2,14 @@
 
 from collections.abc import Sequence
 
-from edulake.common.identity import Subject
+from edulake.common.policy import Scope
 from edulake.ingest.models import Source, SourceRevision
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-
-def contact_names(subject: Subject) -> list[str]:
-    """The ways a source may name this subject as its contact: by id (`person:x`, `client:x`) or bare (`x`).
-
-    Never by a display name: two people may share one, and anybody can choose one.
-    """
-    return sorted({subject.id, subject.id.partition(":")[2]} - {""})
+#: Registered by hand, so far more than anybody has; what is beyond is not seen.
+CONTACT_SOURCES_MAX = 10_000
 
 
 async def find(session: AsyncSession, source_id: str) -> Source | None:
@@ -44,13 +39,24 @@ async def revisions(session: AsyncSession, source_id: str, limit: int) -> list[S
     return list(await session.scalars(query.order_by(SourceRevision.revision.desc()).limit(limit)))
 
 
-async def list_after(
-    session: AsyncSession, *, contact: Sequence[str] | None, after: str | None, limit: int
-) -> list[Source]:
-    """By id; only those of a contact when its names are given."""
+async def list_after(session: AsyncSession, *, scope: Scope, after: str | None, limit: int) -> list[Source]:
+    """By id, within the scope: sources of their own, and those that deliver a dataset of it."""
     query = select(Source).order_by(Source.id).limit(limit)
-    if contact is not None:
-        query = query.where(Source.contact.in_(contact))
+    if not scope.everything:
+        delivers = Source.datasets.overlap(sorted(scope.datasets))
+        query = query.where(or_(delivers, Source.id.in_(scope.sources)))
     if after is not None:
         query = query.where(Source.id > after)
     return list(await session.scalars(query))
+
+
+async def ids_of_contact(session: AsyncSession, contact: str) -> list[str]:
+    """The sources whose contact this is now, at most `CONTACT_SOURCES_MAX`."""
+    query = select(Source.id).where(Source.contact == contact).order_by(Source.id)
+    return list(await session.scalars(query.limit(CONTACT_SOURCES_MAX)))
+
+
+async def contacts_of(session: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
+    """The present contact of each of these sources that there is."""
+    query = select(Source.id, Source.contact).where(Source.id.in_(ids))
+    return {row.id: row.contact for row in await session.execute(query)}

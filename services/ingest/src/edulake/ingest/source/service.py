@@ -1,18 +1,17 @@
 """Registering sources: everything they name must exist in the contracts."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from edulake.common.clock import now
 from edulake.common.errors import Conflict, Forbidden, NotFound, Unprocessable
 from edulake.common.identity import Subject
+from edulake.common.policy import Deciding, Neighbours
 from edulake.common.standards import Contract, Standards
 from edulake.ingest.models import Source, SourceRevision
 from edulake.ingest.source import repository
 from edulake.ingest.source.schemas import SourceIn
 from sqlalchemy.ext.asyncio import AsyncSession
-
-#: Who may see every source and batch; a source contact sees its own.
-OVERSEERS = ("steward", "owner", "approver", "system_admin", "security_admin", "audit_admin", "service")
 
 
 class SourceExists(Conflict):
@@ -142,26 +141,61 @@ def _not_found(source_id: str) -> SourceNotFound:
     )
 
 
-def is_contact(subject: Subject, contact: str) -> bool:
-    """Whether a source that names `contact` means this subject."""
-    return subject.has("source_contact") and contact in repository.contact_names(subject)
+class FromHere:
+    """What `Deciding` asks of sources, answered from this service's own table (`policy.Asking`)."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def contacts_of(self, sources: Iterable[str]) -> dict[str, str]:
+        return await repository.contacts_of(self._session, list(sources))
+
+    async def sources_of(self, contact: str) -> frozenset[str]:
+        return frozenset(await repository.ids_of_contact(self._session, contact))
 
 
-def may_see(subject: Subject, contact: str) -> bool:
-    return subject.has(*OVERSEERS) or is_contact(subject, contact)
+def deciding_in(session: AsyncSession, standards: Standards) -> Deciding:
+    """Who may do what with sources and batches, as this transaction sees the sources."""
+    return Deciding(standards.datasets, FromHere(session))
 
 
-def refuse_strangers(subject: Subject, contact: str) -> None:
-    """Only a steward or the source's own contact acts for a source; NotTheContact otherwise."""
-    if not (subject.has("steward") or is_contact(subject, contact)):
-        raise NotTheContact(
-            "只有该来源登记的联系人可以操作",
-            "only the contact registered for this source may do this",
-            mend_zh="请数据治理工程师更改来源的联系人",
-            mend_en="ask a steward to change the contact of the source",
+async def get_for(
+    session: AsyncSession, source_id: str, subject: Subject, verb: str, standards: Standards
+) -> Source:
+    """The source, if the subject may do this with it; one it may not even read is not there."""
+    source = await get(session, source_id)
+    await check_may(session, source, subject, verb, standards)
+    return source
+
+
+async def check_may(
+    session: AsyncSession, source: Source, subject: Subject, verb: str, standards: Standards
+) -> None:
+    """SourceNotFound for a source the subject may not read, NotTheContact where it may read and no more."""
+    deciding = deciding_in(session, standards)
+    facts = deciding.facts(*source.datasets, contact=source.contact)
+    absent, refused = _not_found(source.id), not_the_contact()
+    await deciding.check(subject, "source", verb, facts, absent=absent, refused=refused)
+
+
+def not_the_contact() -> NotTheContact:
+    return NotTheContact(
+        "只有该来源登记的联系人可以操作",
+        "only the contact registered for this source may do this",
+        mend_zh="请数据治理工程师更改来源的联系人",
+        mend_en="ask a steward to change the contact of the source",
+    )
+
+
+async def refuse_unknown_contact(wanted: SourceIn, present: Source | None, asking: Neighbours) -> None:
+    """A contact that is new to the source must be somebody who is let in now; SourceInvalid otherwise."""
+    if present is not None and present.contact == wanted.contact:
+        return
+    if await asking.subject(wanted.contact) is None:
+        raise SourceInvalid(
+            f"没有在用的人员或应用 {wanted.contact}",
+            f"nobody who is let in has the id {wanted.contact}",
+            mend_zh="填写在用人员或应用的完整编号，如 person:… 或 client:…",
+            mend_en="give the whole id of a person or program in use",
+            where="body.contact",
         )
-
-
-def contact_filter(subject: Subject) -> list[str] | None:
-    """Names to narrow a list to; None sees everything."""
-    return None if subject.has(*OVERSEERS) else repository.contact_names(subject)

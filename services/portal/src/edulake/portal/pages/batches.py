@@ -32,7 +32,14 @@ async def batches(
         desk.get("ingest", "/api/ingest/sources", limit=200),
     )
     known = sources.data["items"] if sources.data else []
-    return desk.page("batch/list.html", found=found, sources=known, query=query, cursor=cursor)
+    return desk.page(
+        "batch/list.html",
+        found=found,
+        rows=await desk.scope("batch.quarantine"),
+        sources=known,
+        query=query,
+        cursor=cursor,
+    )
 
 
 @router.get("/batches.csv")
@@ -122,6 +129,7 @@ async def _facts(desk: Desk, batch_id: str) -> dict[str, Any] | Reply:
     drawn = repr((found.data, steps, report.data)).encode()
     return {
         "batch": found.data,
+        "may": await desk.rights(found.data["dataset"], found.data["source_id"]),
         "steps": steps,
         "report": report.data,
         "references": run.data["references"] if run.data else [],
@@ -150,7 +158,10 @@ async def _part(desk: Desk, batch_id: str, part: str, query: dict[str, str], cur
     )
     if batch.trouble:
         return desk.trouble_page(batch, "批次")
-    return desk.page(f"batch/{part}.html", batch=batch.data, found=found, query=query, cursor=cursor)
+    rights = await desk.rights(batch.data["dataset"], batch.data["source_id"])
+    return desk.page(
+        f"batch/{part}.html", batch=batch.data, may=rights, found=found, query=query, cursor=cursor
+    )
 
 
 @router.get("/batches/{batch_id}/findings.csv")

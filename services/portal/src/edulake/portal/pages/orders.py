@@ -1,8 +1,11 @@
 """`/orders`: quality problems on their way to being mended."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from edulake.common.identity import Subject
+from edulake.common.policy import Facts, may
 from edulake.portal.clients.reply import Reply
 from edulake.portal.desk import AtDesk, Desk
 from edulake.portal.export import Columns, export
@@ -17,8 +20,6 @@ router = APIRouter()
 API = "/api/workorder/orders"
 #: The field of each action's form, which the service's body carries under the same name.
 FIELDS = {"assign": "assignee", "resolve": "note", "comment": "text"}
-#: Who assigns (workorder decides), and so is told who there is (auth decides).
-ASSIGNERS = ("steward", "owner")
 CONTACTS = "/api/auth/people/contacts"
 Chosen = Annotated[str, Query(max_length=100)]
 
@@ -111,11 +112,12 @@ def _done(desk: Desk, order_id: UUID, action: str) -> Response:
 
 async def _order(desk: Desk, order_id: UUID, form: Form, action: str, refusal: Reply) -> HTMLResponse:
     asked = [desk.get("workorder", f"{API}/{order_id}")]
-    if desk.visit.subject.has(*ASSIGNERS):
+    if desk.could("person", "choose"):
         asked.append(desk.get("auth", CONTACTS, limit=200))
     found, *more = await desk.side_by_side(*asked)
     if found.trouble:
         return desk.trouble_page(found, "工单")
+    rights = await desk.rights(found.data["dataset"], found.data["source_id"])
     contacts = await _contacts(desk, found.data, more[0]) if more else []
     known = {one["id"]: one["name"] for one in contacts}
     return desk.page(
@@ -126,7 +128,8 @@ async def _order(desk: Desk, order_id: UUID, form: Form, action: str, refusal: R
         batches=[
             one for one in (found.data["batch_id"], found.data["closed_by_batch"]) if one and is_id(one)
         ],
-        people=_people(found.data, contacts),
+        people=_people(found.data, contacts, rights.facts),
+        may=rights,
         known=known | await desk.people_of(one for one in _named(found.data) if one not in known),
         form=form,
         refused_action=action,
@@ -143,14 +146,27 @@ async def _contacts(desk: Desk, order: dict[str, Any], asked: Reply) -> list[dic
     return found
 
 
-def _people(order: dict[str, Any], contacts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The choices of the form: those of the order's organisation first, and who is named in it in any case."""
-    people = {one["id"]: one for one in contacts}
-    for one in (order["contact"], order["assignee"]):
-        if one and one not in people:
-            people[one] = {"id": one, "name": plain(person(one)), "organisation": None}
+def _people(order: dict[str, Any], contacts: list[dict[str, Any]], facts: Facts) -> list[dict[str, Any]]:
+    """The choices of the form: who may work on this order (the policy says), those of its organisation first."""
+    now = replace(facts, contact=order["contact"])
+    people = {one["id"]: one for one in contacts if may(_subject(one), "order", "resolve", now)}
+    contact = order["contact"]
+    if (
+        contact and contact not in people and not contact.startswith("person:")
+    ):  # a program is in no list of people
+        people[contact] = {"id": contact, "name": plain(person(contact)), "organisation": None}
     return sorted(
         people.values(), key=lambda one: (one["organisation"] != order["organisation"], one["name"])
+    )
+
+
+def _subject(one: dict[str, Any]) -> Subject:
+    return Subject(
+        id=one["id"],
+        kind="person",
+        name=one["name"],
+        roles=frozenset(one["roles"]),
+        organisation=one["organisation"],
     )
 
 

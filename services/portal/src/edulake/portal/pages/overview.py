@@ -37,7 +37,7 @@ async def figures(desk: AtDesk, seen: str = "") -> Response:
 
 async def _figures(desk: Desk) -> dict[str, Any]:
     """Everything both pages show; `seen` is the digest of the live part as it is drawn now."""
-    panels = [panel for panel in PANELS if desk.visit.subject.has(*panel.roles)]
+    panels = [panel for panel in PANELS if desk.could(*panel.line)]
     asked = {name: desk.get(name, path) for name, path in LAKE.items()}
     for panel in panels:
         asked |= panel.asks(desk)

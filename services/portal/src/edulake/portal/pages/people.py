@@ -3,11 +3,10 @@
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from edulake.common.identity import ROLES
+from edulake.common.identity import ADMINISTRATORS, ROLES
 from edulake.portal.clients.reply import Reply
 from edulake.portal.desk import AtDesk, Desk
 from edulake.portal.forms import Form
-from edulake.portal.navigation import ADMINISTRATORS
 from edulake.portal.pages.apps import CLIENTS, ClientId
 from edulake.portal.pages.resource import districts
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -17,8 +16,6 @@ router = APIRouter()
 API = "/api/auth/people"
 #: Roles that do not exclude each other; one administrator's role may join them.
 DUTIES = tuple(role for role in ROLES if role not in (*ADMINISTRATORS, "service"))
-#: Who reads what was changed of roles; auth decides.
-READS_CHANGES = ("security_admin", "audit_admin")
 PersonId = Annotated[str, Path(pattern=r"^person:.{1,200}$")]
 
 
@@ -92,7 +89,7 @@ async def _answer(desk: Desk, person_id: str, form: Form, act: str, reply: Reply
 async def _person(desk: Desk, person_id: str, form: Form, act: str, refusal: Reply) -> HTMLResponse:
     """One person; `act` is what was refused, `form` what was typed for it."""
     asked = [desk.get("auth", _path(person_id)), desk.get("auth", CLIENTS, owner=person_id, limit=200)]
-    if desk.visit.subject.has(*READS_CHANGES):
+    if desk.could("role_change", "read"):
         asked.append(desk.get("auth", "/api/auth/role-changes", holder=person_id, limit=20))
     found, apps, *changes = await desk.side_by_side(*asked)
     if found.trouble:

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from edulake.portal.clients.reply import Reply
 from edulake.portal.desk import AtDesk
-from edulake.portal.navigation import OVERSEERS
 from edulake.portal.quality import judged, spark
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse
@@ -27,6 +26,7 @@ async def newest(desk: AtDesk) -> HTMLResponse:
     return desk.page(
         "quality/list.html",
         found=found,
+        batches=await desk.scope("batch"),
         lines=lines,
         unreported=[name for name in sorted(desk.resources.standards.datasets) if name not in reported],
         unclosed=orders.data["unclosed_by_dataset"] if orders.data else {},
@@ -41,7 +41,7 @@ async def of_dataset(
         desk.get("governance", NEWEST),
         desk.get("workorder", "/api/workorder/orders", dataset=dataset, limit=200),
     ]
-    if desk.visit.subject.has(*OVERSEERS):
+    if desk.may_of(dataset, "dataset.quality", "read"):
         path, rows = f"/api/governance/datasets/{dataset}/quality", desk.settings.page_rows
         asked.append(desk.get("governance", path, cursor=cursor, limit=rows))
     found, orders, *more = await desk.side_by_side(*asked)
@@ -53,6 +53,7 @@ async def of_dataset(
     return desk.page(
         "quality/show.html",
         dataset=dataset,
+        batches=await desk.scope("batch"),
         pair=pair,
         rules=judged(pair["report"], pair["before"]) if pair else [],
         orders={(one["source_id"], one["rule_id"]): one for one in orders.data["items"]}

@@ -11,7 +11,6 @@ from edulake.portal.clients.reply import Reply
 from edulake.portal.desk import AtDesk, Desk
 from edulake.portal.forms import Form
 from edulake.portal.handbook import lines_for
-from edulake.portal.navigation import OVERSEERS
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
@@ -75,7 +74,7 @@ async def _tab(desk: Desk, resource_id: str, tab: str) -> HTMLResponse:
         "api": api,
         "tab": tab,
         "tabs": tabs,
-        "applies": desk.visit.subject.has("applicant"),
+        "applies": desk.could("application", "make"),
         "base": desk.settings.issuer,
     }
     return desk.page(f"resource/{tab}.html", **values, **_own(desk, tab, api), **replies)
@@ -126,7 +125,7 @@ async def _test(desk: Desk, resource_id: str) -> dict[str, Any]:
 async def _quality(desk: Desk, resource_id: str) -> dict[str, Any]:
     dataset = _dataset(desk.resources.standards, resource_id)
     path = f"/api/governance/datasets/{quote(dataset)}"
-    sees = desk.visit.subject.has(*OVERSEERS)
+    sees = desk.may_of(dataset, "dataset.quality", "read")
     return {
         "governed": desk.get("governance", path),
         "reports": desk.get("governance", f"{path}/quality", limit=10) if sees else _nothing(),
@@ -165,7 +164,7 @@ async def _apply(desk: Desk, resource_id: str, typed: Form, refusal: Reply) -> H
         status=refusal.status,
         resource=found.data,
         apps=apps,
-        applies=desk.visit.subject.has("applicant"),
+        applies=desk.could("application", "make"),
         form=typed,
         trouble=refusal.trouble,
         districts=districts(desk.resources, desk.settings.city_code),

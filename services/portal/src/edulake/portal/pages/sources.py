@@ -101,7 +101,7 @@ async def _new(desk: Desk, form: Form, trouble: Trouble | None) -> HTMLResponse:
 async def _one(desk: Desk, source: str, form: Form | None, trouble: Trouble | None) -> HTMLResponse:
     """One source, to be changed by a steward and read by others; `form` as typed, else as registered."""
     asked = [desk.get("ingest", f"{API}/{source}")]
-    if desk.visit.subject.has("steward"):
+    if desk.could("source", "change"):
         asked += [desk.get("ingest", f"{API}/{source}/history", limit=20), _people(desk)]
     found, *more = await desk.side_by_side(*asked)
     if found.trouble:

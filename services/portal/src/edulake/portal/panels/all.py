@@ -1,7 +1,6 @@
 """The panels in the order of what presses most; a person with several roles sees several."""
 
 from edulake.portal.desk import Desk
-from edulake.portal.navigation import DECIDERS
 from edulake.portal.panels.panel import Asked, Panel
 
 #: Lines of a panel; the whole list is one click away.
@@ -50,11 +49,11 @@ def _health(desk: Desk) -> Asked:
 
 
 PANELS = (
-    Panel("todo", DECIDERS, _todo),
-    Panel("deliveries", ("source_contact",), _deliveries),
-    Panel("quality", ("steward", "owner"), _quality),
-    Panel("newest", ("applicant",), _newest),
-    Panel("audit", ("audit_admin", "security_admin"), _audit),
-    Panel("people", ("system_admin",), _people),
-    Panel("health", ("system_admin",), _health),
+    Panel("todo", ("application", "decide"), _todo),
+    Panel("deliveries", ("page.deliveries", "show"), _deliveries),
+    Panel("quality", ("order", "assign"), _quality),
+    Panel("newest", ("application", "make"), _newest),
+    Panel("audit", ("page.calls", "show"), _audit),
+    Panel("people", ("person", "admit"), _people),
+    Panel("health", ("dead_letter", "read"), _health),
 )

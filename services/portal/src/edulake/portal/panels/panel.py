@@ -12,10 +12,10 @@ Asked = dict[str, Coroutine[Any, Any, Reply]]
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the first screen, for these roles; `asks` names each reply for the template."""
+    """A part of the first screen, for whom a line of the policy could allow; `asks` names each reply for the template."""
 
     name: str
-    roles: tuple[str, ...]
+    line: tuple[str, str]
     asks: Callable[[Desk], Asked]
 
     @property

@@ -49,6 +49,7 @@ SELECT api, date_trunc('day', at, 'Asia/Shanghai') AS day,
     coalesce(sum(calls) FILTER (WHERE status >= 400), 0)::bigint AS refused
 FROM gateway.audit
 WHERE at > now() - make_interval(days => :days) AND (CAST(:client AS text) IS NULL OR client_id = :client)
+  AND (CAST(:apis AS text[]) IS NULL OR api = ANY(CAST(:apis AS text[])))
 GROUP BY api, day ORDER BY day DESC, api LIMIT 1000
 """)
 
@@ -106,9 +107,12 @@ async def newest(
     return [link_of(row) for row in (await session.execute(_LIST, scope)).mappings()]
 
 
-async def usage(session: ReadOnlySession, client: str | None, days: int) -> Sequence[RowMapping]:
-    """Calls per API and Beijing day, newest first."""
-    return (await session.execute(_USAGE, {"client": client, "days": days})).mappings().all()
+async def usage(
+    session: ReadOnlySession, client: str | None, apis: Sequence[str] | None, days: int
+) -> Sequence[RowMapping]:
+    """Calls per API and Beijing day, newest first; None: of all clients, of all APIs."""
+    asked = {"client": client, "apis": None if apis is None else list(apis), "days": days}
+    return (await session.execute(_USAGE, asked)).mappings().all()
 
 
 async def usage_today(session: ReadOnlySession, clients: Sequence[str]) -> Sequence[RowMapping]:

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from edulake.common.db import ReadSession, Session
 from edulake.common.errors import NotFound
-from edulake.common.identity import Subject, authenticated, require
+from edulake.common.identity import Subject
+from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
 from edulake.common.standards import ApiDefinition, Standards
 from edulake.share_gateway.problems import UnknownApi
@@ -23,34 +24,36 @@ from edulake.share_gateway.publication.schemas import (
 from fastapi import APIRouter
 
 router = APIRouter(prefix="/api/gateway", tags=["publication"])
-Anyone = Annotated[Subject, authenticated()]
-MayRetry = Annotated[Subject, require("steward", "system_admin")]
-MayRollBack = Annotated[Subject, require("steward", "owner")]
+API = [allow("api", "read")]
+MayRetry = Annotated[Subject, allow("publication", "retry")]
+MayRollBack = Annotated[Subject, allow("publication", "roll_back")]
 
 
-@router.get("/apis", summary="共享接口清单")
-async def list_apis(subject: Anyone, session: ReadSession, resources: Res) -> list[ShownApi]:
+@router.get("/apis", summary="共享接口清单", dependencies=API)
+async def list_apis(session: ReadSession, resources: Res) -> list[ShownApi]:
     """Every shared API with its parameters and columns, and the data version it answers from now."""
     current = {found.dataset: found for found in await repository.kept(session) if found.is_current}
     standards = resources.standards
     return [_shown_api(api, standards, current.get(api.dataset)) for api in standards.apis.values()]
 
 
-@router.get("/apis/{name}", summary="一个共享接口")
-async def get_api(name: str, subject: Anyone, session: ReadSession, resources: Res) -> ShownApi:
+@router.get("/apis/{name}", summary="一个共享接口", dependencies=API)
+async def get_api(name: str, session: ReadSession, resources: Res) -> ShownApi:
     api = _api(resources.standards, name)
     kept = await repository.kept(session, api.dataset)
     return _shown_api(api, resources.standards, next((p for p in kept if p.is_current), None))
 
 
-@router.get("/openapi/{name}.json", summary="接口的 OpenAPI 3.1 文档")
-async def get_openapi(name: str, subject: Anyone, resources: Res) -> dict[str, Any]:
+@router.get("/openapi/{name}.json", summary="接口的 OpenAPI 3.1 文档", dependencies=API)
+async def get_openapi(name: str, resources: Res) -> dict[str, Any]:
     api = _api(resources.standards, name)
     return openapi_of(api, resources.standards.datasets[api.dataset], resources.settings.issuer)
 
 
-@router.get("/publications", summary="已发布的数据集与可回退版本")
-async def list_publications(subject: Anyone, session: ReadSession, resources: Res) -> list[ShownDataset]:
+@router.get(
+    "/publications", summary="已发布的数据集与可回退版本", dependencies=[allow("publication", "read")]
+)
+async def list_publications(session: ReadSession, resources: Res) -> list[ShownDataset]:
     """Every dataset with the versions kept, and how far its newest governed version has come."""
     kept, jobs = await repository.kept(session), await repository.last_jobs(session)
     by_dataset: dict[str, list[Publication]] = {name: [] for name in jobs}
@@ -70,13 +73,21 @@ async def list_publications(subject: Anyone, session: ReadSession, resources: Re
 
 @router.post("/publications/{dataset}/rollback", summary="回退到较早的已发布版本")
 async def roll_back(
-    dataset: str, wanted: Rollback, subject: MayRollBack, session: Session, resources: Res
+    dataset: str,
+    wanted: Rollback,
+    subject: MayRollBack,
+    session: Session,
+    resources: Res,
+    deciding: Decides,
 ) -> ShownVersion:
-    """Serve an earlier version again and announce it; 404 unknown; 409 served already, no longer kept, or not
-    protected as the contract declares now."""
+    """Serve an earlier version again and announce it; 403 for a dataset not in the caller's care; 404 unknown; 409
+    served already, no longer kept, or not protected as the contract declares now."""
     contract = resources.standards.datasets.get(dataset)
+    absent = NotFound("没有这个数据集", "there is no such dataset", where="dataset")
     if contract is None:
-        raise NotFound("没有这个数据集", "there is no such dataset", where="dataset")
+        raise absent
+    facts = deciding.facts(dataset)
+    await deciding.check(subject, "publication", "roll_back", facts, absent=absent)
     current = await service.rollback(session, contract, wanted.version, subject.id)
     return ShownVersion.model_validate(current.model_dump())
 

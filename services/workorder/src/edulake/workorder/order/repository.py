@@ -1,14 +1,21 @@
 """Orders in the database."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from edulake.common.policy import Scope
 from edulake.workorder.models import Entry, Order
 from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+
+
+class Mine(NamedTuple):
+    """A subject and the sources whose contact it is now."""
+
+    subject: str
+    sources: frozenset[str]
 
 
 async def open_once(session: AsyncSession, facts: dict[str, Any]) -> bool:
@@ -55,17 +62,19 @@ async def history(session: AsyncSession, order_id: UUID) -> list[Entry]:
 async def list_after(
     session: AsyncSession,
     *,
-    seen_by: Sequence[str] | None,
+    scope: Scope,
+    mine: Mine | None,
     unclosed: bool,
     late_at: datetime | None,
     chosen: dict[str, str],
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Order]:
-    """Last changed first. `seen_by`: only orders that name one of these as contact or assignee."""
-    query = select(Order).order_by(Order.updated_at.desc(), Order.id.desc()).limit(limit)
-    if seen_by is not None:
-        query = query.where(or_(Order.contact.in_(seen_by), Order.assignee.in_(seen_by)))
+    """Last changed first, within the scope. `mine`: only those for this subject or of its sources."""
+    query = select(Order).where(scope.within(Order.dataset, Order.source_id)).limit(limit)
+    query = query.order_by(Order.updated_at.desc(), Order.id.desc())
+    if mine is not None:
+        query = query.where(or_(Order.assignee == mine.subject, Order.source_id.in_(mine.sources)))
     if unclosed:
         query = query.where(Order.status != "closed")
     if late_at is not None:

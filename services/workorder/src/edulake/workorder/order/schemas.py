@@ -10,14 +10,14 @@ Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max
 
 
 class OrderOut(BaseModel):
-    """One order."""
+    """One order; `contact` is the present one of its source, empty where ingest does not say."""
 
     model_config = ConfigDict(from_attributes=True)
     id: UUID
     dataset: str
     source_id: str
     organisation: str
-    contact: str
+    contact: str | None = None
     rule_id: str
     rule_title: str
     field: str
@@ -53,7 +53,9 @@ class OrderDetail(OrderOut):
 
 class AssignIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    assignee: str = Field(min_length=3, max_length=100)
+    assignee: Annotated[str, StringConstraints(pattern=r"^(person|client):[^\s/]{1,200}$")] = Field(
+        description="谁来处理：在用人员或应用的完整编号 / the whole id of a person or program in use"
+    )
 
 
 class NoteIn(BaseModel):

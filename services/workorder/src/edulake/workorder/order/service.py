@@ -6,17 +6,21 @@ from uuid import UUID, uuid4
 
 from edulake.common.bus import announce
 from edulake.common.clock import now
-from edulake.common.errors import Conflict, NotFound
+from edulake.common.errors import Conflict, NotFound, Unavailable, Unprocessable
 from edulake.common.events import QualityBatchAssessed, QualityRuleFailed, WorkorderOrderChanged
 from edulake.common.identity import Subject
+from edulake.common.policy import Deciding, Facts, Neighbours, may
 from edulake.workorder.models import Entry, Order
 from edulake.workorder.order import evidence, repository
 from edulake.workorder.order.schemas import EntryOut, OrderDetail, OrderOut
-from edulake.workorder.order.states import ACTIONS, BY_EVENT, ROLES, TITLES, TRANSITIONS, next_state
+from edulake.workorder.order.states import ACTIONS, BY_EVENT, TITLES, TRANSITIONS, next_state
 from sqlalchemy.ext.asyncio import AsyncSession
 
-OVERSEERS = ("steward", "owner", "audit_admin")
 SYSTEM = "service:workorder"
+
+
+class BadAssignee(Unprocessable):
+    code, title_zh, title_en = "bad-assignee", "不能分派给此人", "This order cannot be given to them"
 
 
 async def record_failure(session: AsyncSession, facts: QualityRuleFailed, reply_hours: int) -> None:
@@ -26,9 +30,10 @@ async def record_failure(session: AsyncSession, facts: QualityRuleFailed, reply_
     """
     moment = now()
     told: dict[str, Any] = facts.model_dump(
-        include={"contact", "organisation", "rule_title", "field", "severity", "dimension", "batch_id"}
+        include={"organisation", "rule_title", "field", "severity", "dimension", "batch_id"}
         | {"failed_rows", "checked_rows", "examples", "is_whole", *evidence.PLACE}
     )
+    told["contact_at_failure"] = facts.contact
     due = moment + timedelta(hours=reply_hours)
     fixed = {"dataset": facts.dataset, "source_id": facts.source_id, "rule_id": facts.rule_id}
     fresh = {"id": uuid4(), "status": "open", "recurrences": 0, "created_at": moment, "updated_at": moment}
@@ -90,21 +95,52 @@ async def act(
     action: str,
     subject: Subject,
     note: str,
+    deciding: Deciding,
     assignee: str | None = None,
 ) -> OrderDetail:
-    """A person's action; Conflict when it is not possible now, NotFound when it may not be seen.
+    """A person's action; Conflict when it is not possible now, Forbidden when it is not theirs, NotFound when the
+    order may not be seen.
 
-    A contact who reports his own open order as mended has taken it by that: both steps are written.
+    A contact who reports their own open order as mended has taken it by that: both steps are written.
     """
     order = await repository.lock(session, order_id)
-    if order is None or not may_see(subject, order):
+    if order is None:
         raise _unknown()
-    if action != "comment" and action not in actions_of(order, subject):
-        raise _impossible(order, action, subject)
+    facts = await facts_of(order, subject, deciding)
+    await deciding.check(subject, "order", action, facts, absent=_unknown())
+    if action != "comment" and action not in actions_of(order, subject, facts):
+        raise _impossible(order, action, actions_of(order, subject, facts))
     if action == "resolve" and order.status == "open":
         await _step(session, order, "take", subject, "报告处理时认领", subject.id)
     await _step(session, order, action, subject, note, assignee)
-    return await describe(session, order, subject)
+    return await describe(session, order, subject, facts)
+
+
+async def assign(
+    session: AsyncSession,
+    order_id: UUID,
+    assignee: str,
+    subject: Subject,
+    deciding: Deciding,
+    asking: Neighbours,
+) -> OrderDetail:
+    """Name who shall mend it: somebody who is let in and may work on this very order, else BadAssignee."""
+    order = await get_row(session, order_id, subject, deciding, "assign")
+    somebody = await asking.subject(assignee)
+    facts = deciding.facts(order.dataset)
+    may_work = somebody is not None and await deciding.may(
+        somebody, "order", "resolve", facts, source=order.source_id
+    )
+    if not may_work:
+        raise BadAssignee(
+            f"{assignee} 不能处理这张工单：须是在用的人员或应用，并且是该来源此刻的联系人、负责该数据集的责任人或数据治理工程师",
+            f"{assignee} cannot work on this order: somebody in use who is the source's contact now, an owner with care "
+            "of the dataset, or a steward",
+            mend_zh="改为分派给该来源的联系人",
+            mend_en="assign it to the contact of the source",
+            where="body.assignee",
+        )
+    return await act(session, order_id, "assign", subject, f"分派给 {assignee}", deciding, assignee)
 
 
 async def _step(
@@ -115,35 +151,63 @@ async def _step(
     await _note(session, order, subject.id, action, note)
 
 
-async def get(session: AsyncSession, order_id: UUID, subject: Subject) -> OrderDetail:
+async def get(session: AsyncSession, order_id: UUID, subject: Subject, deciding: Deciding) -> OrderDetail:
+    order = await get_row(session, order_id, subject, deciding, "read")
+    return await describe(session, order, subject, await facts_of(order, subject, deciding))
+
+
+async def get_row(
+    session: AsyncSession, order_id: UUID, subject: Subject, deciding: Deciding, verb: str
+) -> Order:
+    """The order, if the subject may do this with it; one it may not see is not there."""
     order = await repository.find(session, order_id)
-    if order is None or not may_see(subject, order):
+    if order is None:
         raise _unknown()
-    return await describe(session, order, subject)
+    facts = deciding.facts(order.dataset)
+    await deciding.check(subject, "order", verb, facts, source=order.source_id, absent=_unknown())
+    return order
 
 
-def names_of(subject: Subject) -> list[str]:
-    """How an order may name this subject: by id (`person:x`) or bare (`x`), as a source names its contact."""
-    return [subject.id, subject.id.partition(":")[2]]
+async def facts_of(order: Order, subject: Subject, deciding: Deciding) -> Facts:
+    """What is judged by, with the source's contact of this moment.
+
+    Whoever may read the order without being its contact does so although ingest is silent: the contact is then
+    empty, and nothing is allowed by it. Raises Unavailable for others.
+    """
+    facts = deciding.facts(order.dataset)
+    try:
+        return await deciding.with_contact(facts, order.source_id)
+    except Unavailable:
+        if may(subject, "order", "read", facts):
+            return facts
+        raise
 
 
-def may_see(subject: Subject, order: Order) -> bool:
-    """Stewards, owners, auditors, and those the order is for."""
-    return subject.has(*OVERSEERS) or not {order.contact, order.assignee}.isdisjoint(names_of(subject))
-
-
-def actions_of(order: Order, subject: Subject) -> list[str]:
+def actions_of(order: Order, subject: Subject, facts: Facts) -> list[str]:
     """What this subject can do with the order now; a comment is always possible to who works on it."""
     possible = {*TRANSITIONS[order.status], "comment"} - BY_EVENT
-    if order.status == "open" and order.contact in names_of(subject):
+    if order.status == "open" and facts.contact == subject.id:
         possible.add("resolve")
-    return sorted(action for action in possible if subject.has(*ROLES[action]))
+    return sorted(action for action in possible if may(subject, "order", action, facts))
 
 
-async def describe(session: AsyncSession, order: Order, subject: Subject) -> OrderDetail:
+async def described(rows: list[Order], asking: Neighbours) -> list[OrderOut]:
+    """Orders with the present contacts of their sources, which stay empty where ingest does not answer."""
+    try:
+        contacts = await asking.contacts_of(order.source_id for order in rows)
+    except Unavailable:
+        contacts = {}
+    return [_out(order, contacts.get(order.source_id)) for order in rows]
+
+
+async def describe(session: AsyncSession, order: Order, subject: Subject, facts: Facts) -> OrderDetail:
     history = [EntryOut.model_validate(entry) for entry in await repository.history(session, order.id)]
-    facts = OrderOut.model_validate(order).model_dump()
-    return OrderDetail(**facts, history=history, actions=actions_of(order, subject))
+    shown = _out(order, facts.contact).model_dump()
+    return OrderDetail(**shown, history=history, actions=actions_of(order, subject, facts))
+
+
+def _out(order: Order, contact: str | None) -> OrderOut:
+    return OrderOut.model_validate(order).model_copy(update={"contact": contact})
 
 
 async def _note(session: AsyncSession, order: Order, by: str, action: str, note: str) -> None:
@@ -159,7 +223,7 @@ async def _note(session: AsyncSession, order: Order, by: str, action: str, note:
             rule_id=order.rule_id,
             status=order.status,
             assignee=order.assignee,
-            contact=order.contact,
+            contact=order.contact_at_failure,
         ),
     )
 
@@ -168,8 +232,7 @@ def _unknown() -> NotFound:
     return NotFound("没有这张工单，或无权查看", "no such order, or not yours", where="path.order_id")
 
 
-def _impossible(order: Order, action: str, subject: Subject) -> Conflict:
-    possible = actions_of(order, subject)
+def _impossible(order: Order, action: str, possible: list[str]) -> Conflict:
     return Conflict(
         f"“{TITLES[order.status]}”的工单不能{ACTIONS.get(action, '执行该操作')}",
         f"an order that is {order.status} cannot be taken through {action}",

@@ -11,13 +11,7 @@ TRANSITIONS: dict[str, dict[str, str]] = {
 }
 #: What only an event can do.
 BY_EVENT = frozenset({"prove", "recur", "retire"})
-#: Who may do what, as far as roles decide; `service.may` decides the rest by the order itself.
-ROLES = {
-    "assign": ("steward", "owner"),
-    "take": ("steward", "owner", "source_contact"),
-    "resolve": ("steward", "owner", "source_contact"),
-    "comment": ("steward", "owner", "source_contact"),
-}
+#: What people do; who may, says the policy's lines of `order`.
 ACTIONS = {"assign": "分派", "take": "认领", "resolve": "报告已处理", "comment": "留言"}
 TITLES = {"open": "待分派", "assigned": "处理中", "resolved": "待验证", "closed": "已关闭"}
 
