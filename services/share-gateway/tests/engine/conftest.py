@@ -83,7 +83,9 @@ def serve(gateway_role: Any, standards: Standards) -> Serve:
     async def make(dataset: str, rows: list[dict[str, Any]]) -> int:
         contract, version = standards.datasets[dataset], next(versions)
         columns = serving.served_columns(contract)
-        apis = [define(api, standards.datasets[api.dataset]) for api in standards.apis.values()]
+        apis = [
+            define(api, standards.datasets[api.dataset], standards.codes) for api in standards.apis.values()
+        ]
         ready = loader.serving_rows(pl.DataFrame(rows, infer_schema_length=None), contract)
         async with gateway_role.transaction():
             await gateway_role.execute(serving.create_table(dataset, version, columns))

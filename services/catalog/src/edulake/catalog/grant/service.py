@@ -14,10 +14,10 @@ from edulake.common.errors import Conflict, Forbidden, NotFound
 from edulake.common.events import AccessGrantChanged
 from edulake.common.identity import Subject
 from edulake.common.service import Resources
+from edulake.common.standards import PERSONAL_LEVEL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 EXPIRE_BATCH_ROWS = 200
-PERSONAL_LEVEL = 3
 Change = Literal["granted", "revoked", "expired", "amended"]
 
 

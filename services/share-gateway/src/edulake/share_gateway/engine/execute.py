@@ -73,7 +73,7 @@ class Engine:
         apis: Mapping[str, ApiDefinition],
         contracts: Mapping[str, Contract],
         page_ring: KeyRing,
-        codes: Mapping[str, CodeTable] | None = None,
+        codes: Mapping[str, CodeTable],
         statement_timeout_ms: int = 3000,
         pool_size: int = 8,
         acquire_timeout_ms: int = 2000,
