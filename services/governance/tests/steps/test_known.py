@@ -6,7 +6,7 @@ import pytest
 from edulake.common.settings import find_standards
 from edulake.common.standards import Contract, StandardsError
 from edulake.governance.steps.derivations import DERIVATIONS
-from edulake.governance.steps.faults import ContractFault
+from edulake.governance.steps.faults import ContractFault, blaming
 from edulake.governance.steps.known import RULE_KINDS, faults_of, refuse_faults, refuse_faults_of
 from edulake.governance.steps.needs import RULE_NEEDS
 
@@ -126,3 +126,17 @@ class TestStart:
     def test_the_how_to_lists_every_derivation(self):
         text = (find_standards().parent / "docs" / "howto" / "add-a-dataset.md").read_text("utf-8")
         assert [name for name in DERIVATIONS if f"`{name}`" not in text] == []
+
+
+class TestBlaming:
+    def test_what_fails_inside_is_told_by_its_place_and_kind_only(self):
+        with pytest.raises(
+            ContractFault, match=r"club: rule a.b cannot be carried out \(ValueError\)"
+        ) as told:
+            with blaming("club: rule a.b"):
+                raise ValueError("310101200001011234")
+        assert "310101200001011234" not in str(told.value)
+
+    def test_a_lost_machine_is_nobodys_fault(self):
+        with pytest.raises(MemoryError), blaming("club: rule a.b"):
+            raise MemoryError
