@@ -130,11 +130,13 @@ class TestStart:
 
 class TestBlaming:
     def test_what_fails_inside_is_told_by_its_place_and_kind_only(self):
-        with pytest.raises(
-            ContractFault, match=r"club: rule a.b cannot be carried out \(ValueError\)"
-        ) as told:
-            with blaming("club: rule a.b"):
-                raise ValueError("310101200001011234")
+        with (
+            pytest.raises(
+                ContractFault, match=r"club: rule a.b cannot be carried out \(ValueError\)"
+            ) as told,
+            blaming("club: rule a.b"),
+        ):
+            raise ValueError("310101200001011234")
         assert "310101200001011234" not in str(told.value)
 
     def test_a_lost_machine_is_nobodys_fault(self):
