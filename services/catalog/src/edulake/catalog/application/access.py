@@ -20,7 +20,13 @@ OVERSEERS = ("security_admin", "audit_admin")
 STEP_ROLES = {"owner": DECIDERS, "security_admin": ("security_admin",)}
 #: Steps of those who have care of the resource.
 STEPS_OF_CARE = ("owner",)
-STATES = {"pending": "在审批中", "approved": "已批准", "refused": "已拒绝", "withdrawn": "已撤回"}
+STATES = {
+    "pending": "在审批中",
+    "approved": "已批准",
+    "refused": "已拒绝",
+    "withdrawn": "已撤回",
+    "ended": "已终止",
+}
 
 
 class OwnApplication(Forbidden):

@@ -30,6 +30,12 @@ async def lock(session: AsyncSession, application_id: UUID) -> Application | Non
     return found
 
 
+async def lock_pending(session: AsyncSession) -> list[Application]:
+    """Every open application, held for change."""
+    query = select(Application).where(Application.status == "pending").order_by(Application.id)
+    return list(await session.scalars(query.with_for_update()))
+
+
 async def decisions_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list[Decision]]:
     query = select(Decision).where(Decision.application_id.in_(ids)).order_by(Decision.decided_at)
     found: dict[UUID, list[Decision]] = {}
