@@ -22,8 +22,6 @@ from edulake.common.standards import (
 )
 from edulake.common.standards.apis import PAGING, misfits
 
-_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
 Strict = Literal["hide", "year"]
 SqlType = Literal["text", "bigint", "numeric", "date", "boolean"]
 SQL_TYPES: Mapping[str, SqlType] = {
@@ -106,6 +104,9 @@ class CompiledApi:
     page_max: int
     cache_s: int
     fields: Mapping[str, Column]
+    #: What the audit must know of each answered row, beyond what is shown: groups of key columns, each of which
+    #: stands for one record or person. None for general data.
+    record_keys: tuple[tuple[str, ...], ...]
     definition: ApiDefinition
     #: Every name a call may use, and those it must.
     names: frozenset[str]
@@ -119,7 +120,14 @@ def define(api: ApiDefinition, contract: Contract, codes: Mapping[str, CodeTable
     for fault in misfits(api, contract, codes):
         raise DefinitionError(f"{api.name}: {fault}")
     served = {field.name: field for field in contract.served_fields}
-    fields = {name: _column(api, served[name], contract.business_key) for name in api.columns}
+    for name in api.columns:
+        if served[name].level > api.level:
+            raise DefinitionError(
+                f"{api.name}: {name} is of level {served[name].level}, above the API's {api.level}"
+            )
+    record_keys = _record_keys(contract) if api.is_personal else ()
+    used = dict.fromkeys((*api.columns, *(name for group in record_keys for name in group)))
+    fields = {name: _column(served[name], contract.business_key) for name in used}
     params = tuple(_param(parameter, codes) for parameter in api.parameters)
     return CompiledApi(
         name=api.name,
@@ -136,6 +144,7 @@ def define(api: ApiDefinition, contract: Contract, codes: Mapping[str, CodeTable
         page_max=api.page.max,
         cache_s=api.cache_s,
         fields=fields,
+        record_keys=record_keys,
         definition=api,
         names=frozenset(param.name for param in params) | (PAGING if api.kind == "list" else frozenset()),
         required=tuple(param.name for param in params if param.required),
@@ -143,10 +152,14 @@ def define(api: ApiDefinition, contract: Contract, codes: Mapping[str, CodeTable
     )
 
 
-def _column(api: ApiDefinition, field: FieldContract, business_key: tuple[str, ...]) -> Column:
+def _record_keys(contract: Contract) -> tuple[tuple[str, ...], ...]:
+    """Each key of a person by itself, so that a person is found whatever else is in the key; else the whole key."""
+    people = tuple((name,) for name in contract.subject_keys)
+    return people or (contract.business_key,)
+
+
+def _column(field: FieldContract, business_key: tuple[str, ...]) -> Column:
     name = field.name
-    if not _IDENTIFIER.fullmatch(name) or field.level > api.level:
-        raise DefinitionError(f"{api.name}: {name} is of level {field.level}, above the API's {api.level}")
     return Column(
         name=name,
         title=field.title,

@@ -36,8 +36,9 @@ def _read_of(x: Exchange) -> Record:
         level=x.api.level,
         status=200,
         calls=1,
-        record=x.plane.record_token(x.api, x.call),
+        record=x.plane.question_token(x.api, x.call),
         client_ip=x.client_ip,
         trace_id=x.trace,
         version=x.version,
+        records=x.plane.record_tokens(x.records),
     )
