@@ -54,6 +54,8 @@ class Pack(BaseModel):
     #: Columns of the API that were not asked for.
     left_out: list[str]
     concerns_minors: bool
+    #: From the personal level on the quota can only be lowered.
+    is_personal: bool
     #: The masks that hold when the approver says no others.
     usual_mask: str
     holders: list[Holder]
@@ -85,6 +87,7 @@ async def pack_of(
         columns=columns,
         left_out=[name for name in api.columns if name not in asked],
         concerns_minors=any(column.identifies == "minor" for column in columns),
+        is_personal=api.is_personal,
         usual_mask=usual_mask(api, asked, standards),
         holders=[_holder(one) for one in held[:MAX_HOLDERS] if one.grant.client_id != application.client_id],
         more_holders=len(held) > MAX_HOLDERS,

@@ -49,6 +49,11 @@ async def grants_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, UU
     return {row.application_id: row.grant_id for row in await session.execute(query)}
 
 
+async def titles_of(session: AsyncSession, resource_ids: Sequence[str]) -> dict[str, str]:
+    query = select(Resource.id, Resource.title).where(Resource.id.in_(resource_ids))
+    return {row.id: row.title for row in await session.execute(query)}
+
+
 async def list_after(
     session: AsyncSession,
     *,

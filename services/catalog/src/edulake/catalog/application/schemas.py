@@ -63,6 +63,8 @@ class ApplicationOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
     id: UUID
     resource_id: str
+    #: Also of a resource that the standards no longer name.
+    resource_title: str = ""
     client_id: str
     requested_by: str
     requested_by_name: str

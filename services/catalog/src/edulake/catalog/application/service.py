@@ -162,12 +162,14 @@ async def describe(session: AsyncSession, rows: list[Application]) -> list[Appli
     ids = [row.id for row in rows]
     decisions = await repository.decisions_of(session, ids)
     grants = await repository.grants_of(session, ids)
+    titles = await repository.titles_of(session, [row.resource_id for row in rows])
     found = []
     for row in rows:
         out = ApplicationOut.model_validate(row)
         out.decisions = [DecisionOut.model_validate(one) for one in decisions.get(row.id, [])]
         out.waiting_for = row.steps[len(out.decisions)] if row.status == "pending" else None
         out.grant_id = grants.get(row.id)
+        out.resource_title = titles[row.resource_id]
         found.append(out)
     return found
 
