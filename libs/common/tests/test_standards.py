@@ -70,6 +70,10 @@ class TestRefusals:
             (lambda c: c["references"][0].update(dataset="nothing"), "no dataset nothing"),
             (lambda c: c.update(name="other"), "name must equal the file's name"),
             (lambda c: c.update(update_cycle="偶尔"), "update_cycle"),
+            (lambda c: c.update(domain="pupil"), "domain: pupil must equal the folder"),
+            (lambda c: c.update(theme="办学条伴"), "theme: 办学条伴 is none of school"),
+            (lambda c: c.update(region_from="stage"), "region_from: stage is no code of gbt2260"),
+            (lambda c: c["fields"][6].update(code_scope="99"), "code_scope: gbt2260 has no code"),
             (
                 lambda c: c.update(authoritative_for=["school_code"]),
                 "school_base is not the source of district_code",
@@ -88,15 +92,40 @@ class TestRefusals:
         [
             (lambda a: a.update(dataset="nothing"), "no dataset nothing"),
             (lambda a: a["columns"].append("remark"), "remark is not served"),
-            (lambda a: a["columns"].append("estimated_pupils"), "level is below"),
+            (lambda a: a["columns"].append("estimated_pupils"), "level: 1 is below 2"),
             (lambda a: a["parameters"][0].update(field="address"), "address is not filterable"),
             (lambda a: a["parameters"][0].update(code_table="nothing"), "no code table nothing"),
+            (lambda a: a["parameters"][0].update(type="integer"), "type integer does not fit"),
+            (lambda a: a["parameters"][0].update(pattern="(["), "district: pattern"),
+            (lambda a: a["parameters"][0].update(name="cursor"), "belongs to paging"),
+            (lambda a: a["columns"].remove("office"), "office influences the answer"),
+            (lambda a: a["page"].update(default=200), "default is above max"),
+            (lambda a: a.update(kind="one"), "the whole business key"),
         ],
     )
     def test_a_wrong_api_is_refused(self, folder, edit, message):
         change(folder / "apis/schools.yaml", edit)
         with pytest.raises(StandardsError, match=message):
             Standards.load(folder)
+
+    @pytest.mark.parametrize(
+        ("edit", "message"),
+        [
+            (lambda k: k.update(key="school_kea"), "school_base has no clear field school_kea"),
+            (lambda k: k.update(reference_name="district_letters"), "no clear field district_letters"),
+            (lambda k: k.update(where={"phase": ["3"]}), "no clear field phase"),
+            (lambda k: k.update(narrow={"grade": "phase"}), "no clear field phase"),
+            (lambda k: k.update(narrow={"class_name": "stage"}), "class_name is no code"),
+            (lambda k: [k.pop("code"), k.pop("name")], "code or name is needed"),
+            (lambda k: k.update(where={"estimated_pupils": ["3"]}), "where: estimated_pupils must be text"),
+            (lambda k: k["fill"].update(birth_date="school_code"), "birth_date is date and"),
+        ],
+    )
+    def test_a_link_to_what_the_reference_does_not_have_is_refused(self, folder, edit, message):
+        change(folder / "datasets/student/student_base.yaml", lambda c: edit(c["links"][0]))
+        with pytest.raises(StandardsError, match=message) as refusal:
+            Standards.load(folder)
+        assert "datasets/student/student_base: links: school_key" in str(refusal.value)
 
     def test_two_sources_of_one_element_are_refused(self, folder):
         change(
@@ -108,15 +137,83 @@ class TestRefusals:
 
     def test_an_api_that_shows_minors_is_not_below_their_level(self, folder):
         def narrow(api):
-            api.update(columns=["sex"], order_by=["student_key"], level=3)
+            api.update(level=3)
 
         change(folder / "apis/student.yaml", narrow)
-        with pytest.raises(StandardsError, match=r"student: level is below 4 \(minor_level\)"):
+        with pytest.raises(StandardsError, match=r"student: level: 3 is below 4"):
+            Standards.load(folder)
+
+    @pytest.mark.parametrize(
+        ("edit", "message"),
+        [
+            ({"kind": "list"}, "a list over student_base, whose rows are children, must require student_key"),
+            (
+                {"kind": "list", "columns": ["district_code"], "order_by": ["district_code"], "level": 1},
+                "must require student_key",
+            ),
+            ({"cache_s": 60}, "cache_s: nothing from level 3"),
+        ],
+    )
+    def test_a_free_list_of_children_is_refused(self, folder, edit, message):
+        def loosen(api):
+            api.update(edit)
+            if api["kind"] == "list":
+                district = {"name": "d", "field": "district_code", "required": True, "description": "区"}
+                api["parameters"] = [district]
+                api["page"] = {"default": 20, "max": 100}
+
+        change(folder / "apis/student.yaml", loosen)
+        with pytest.raises(StandardsError, match=message) as refusal:
+            Standards.load(folder)
+        assert "apis/student: " in str(refusal.value)
+
+    @pytest.mark.parametrize("op", ["in", "prefix"])
+    def test_children_are_not_found_by_lists_or_beginnings_of_keys(self, folder, op):
+        def add(api):
+            more = {"name": "near", "field": "student_key", "op": op, "description": "主键"}
+            api["parameters"].append(more)
+
+        change(folder / "apis/student.yaml", add)
+        with pytest.raises(StandardsError, match=f"people are not found by {op} of student_key"):
+            Standards.load(folder)
+
+    def test_a_list_of_one_child_is_let_in(self, folder):
+        def list_one(api):
+            api.update(kind="list", page={"default": 20, "max": 100})
+
+        change(folder / "apis/student.yaml", list_one)
+        assert Standards.load(folder).apis["student"].kind == "list"
+
+    @pytest.mark.parametrize(
+        ("edit", "message"),
+        [
+            ({"page": {"default": 20, "max": 500}}, "page: max is above 100"),
+            ({"cache_s": 60}, "cache_s: nothing from level 3"),
+        ],
+    )
+    def test_pages_and_caches_of_personal_lists_are_bounded(self, folder, edit, message):
+        change(folder / "apis/schools.yaml", lambda a: a.update({"level": 3, "cache_s": 0, **edit}))
+        with pytest.raises(StandardsError, match=message):
+            Standards.load(folder)
+
+    def test_who_read_a_record_can_always_be_told(self, folder):
+        """A key that is not served cannot be written beside a read."""
+
+        def keyless(api):
+            api.update(level=3, cache_s=0)
+            for names in (api["columns"], api["order_by"]):
+                names.remove("junior_school_key")
+
+        path = folder / "datasets/enrolment/senior_quota.yaml"
+        change(path, lambda c: c["fields"][1].update(protect="drop"))
+        change(folder / "apis/senior-quota.yaml", keyless)
+        with pytest.raises(StandardsError, match="junior_school_key of the business key is not served"):
             Standards.load(folder)
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
+            ("code,name,aliases,parent,valid_from,valid_until,successor\n", "the table has no codes"),
             ("code,name\n1,a\n", "header must be"),
             ("code,name,aliases,parent,valid_from,valid_until,successor\n1,a,,,soon,,\n", "sex.csv:2"),
             (

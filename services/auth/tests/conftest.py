@@ -1,5 +1,6 @@
 """Auth as a whole, in-process; the development issuer is reached through the app itself."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -86,8 +87,14 @@ class Auth:
         return await self.call("POST", path, "security_admin", who=who, json={"roles": list(roles)})
 
     async def token(self, client_id: str, secret: str, **form: str) -> httpx.Response:
+        """What /oauth/token answers; waits, like a well-behaved client, where tokens were voided just now."""
         data = {"grant_type": "client_credentials", **form}
-        return await self.http.post("/oauth/token", data=data, auth=(client_id, secret))
+        async with asyncio.timeout(60):
+            while True:
+                answer = await self.http.post("/oauth/token", data=data, auth=(client_id, secret))
+                if answer.status_code != 503:
+                    return answer
+                await asyncio.sleep(0.05)
 
     async def rows(self, statement: str) -> list[dict[str, Any]]:
         async with self.admin.read() as session:
@@ -164,7 +171,7 @@ def open_auth(
 
     @asynccontextmanager
     async def opened(network: httpx.AsyncBaseTransport | None = None, **over: Any) -> AsyncIterator[Auth]:
-        settings = make_settings(AuthSettings, **{"port": 18100, **over})
+        settings = make_settings(AuthSettings, **{"port": 18100, "token_leeway_s": 0, **over})
         to_app = ToApp()
         app = create_app(settings, provider_transport=network or to_app)
         to_app.app = app

@@ -11,6 +11,7 @@ from edulake.common.clock import now
 from edulake.common.events import Event, RawBatchWithdrawn
 from edulake.governance.handlers import HANDLERS
 from edulake.governance.run import repository
+from edulake.governance.steps.faults import ContractFault
 from sqlalchemy import text
 
 
@@ -279,6 +280,16 @@ class TestFailures:
         said = run.reason_zh + run.reason_en + caplog.text + str([r.__dict__ for r in caplog.records])
         assert "ValueError" in said
         assert "310101200001011234" not in said
+
+    async def test_a_fault_of_the_contract_is_told_at_once(self, house: Any, good: Any) -> None:
+        house.pipeline.fail_times = 99
+        house.pipeline.error = ContractFault("club: derive member_key: by person_token takes 1 to 2 inputs")
+        await house.land("b1", good)
+        (run,) = await house.govern("b1")
+        assert (run.state, run.outcome, run.tries) == ("failed", "refused", 1)
+        assert "重试无用（club: derive member_key" in run.reason_zh
+        (finished,) = await house.events("governed.batch.finished.v1")
+        assert "contract is at fault" in finished["reason_en"]
 
     async def test_a_panic_of_the_engine_is_a_failed_try(self, house: Any, good: Any) -> None:
         house.pipeline.fail_times = 1

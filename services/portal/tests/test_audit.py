@@ -32,7 +32,7 @@ class TestCalls:
         auditor = await whole.enter("sun-audit")
         plane = whole.resources_of("gateway").extra["plane"]
         compiled = plane.engine.route("schools")
-        token = plane.record_token(compiled, plane.engine.validate(compiled, QUESTION.encode()))
+        token = plane.question_token(compiled, plane.engine.validate(compiled, QUESTION.encode()))
         await write(whole, record_of(record=token, kind="read"), record_of(client_id="app-b"))
         answer = await auditor.send("/audit/reads", {"api": "schools", "question": QUESTION})
         assert answer.status_code == 200

@@ -1,8 +1,10 @@
 """Grants as people see them: what they may call, how much was used, ending one; and the decision pack."""
 
 import re
+from dataclasses import replace
 
 import pytest
+from edulake.catalog.standing import follow
 
 from .world import Page, Person, World
 
@@ -112,8 +114,65 @@ class TestQuota:
 
     async def test_a_refusal_states_none(self, full: World) -> None:
         await full.apply(await full.enter("zheng-applicant"))
-        form = {"decision": "refuse", "reason": "目的不够具体，请补充", "rate_per_s": "7"}
+        form = {
+            "decision": "refuse",
+            "reason": "目的不够具体，请补充",
+            "rate_per_s": "7",
+            "mask_level": "strict",
+        }
         assert await self.decide(full, "zhou-owner", **form) == "/applications/todo?done=refuse"
+
+    async def test_masks_and_networks_are_asked_for_chosen_and_shown(self, full: World) -> None:
+        applicant = await full.enter("zheng-applicant")
+        await full.apply(applicant, ip_ranges="203.0.113.7\n2001:db8::/32")
+        todo = await (await full.enter("zhou-owner")).read("/applications/todo")
+        assert "203.0.113.7/32\n2001:db8::/32</textarea>" in todo
+        await self.decide(full, "zhou-owner", mask_level="strict", ip_allow="203.0.113.0/24")
+        text = await applicant.read(await grant_of(applicant))
+        assert "<dt>脱敏程度</dt><dd>从严" in text
+        assert "<dt>调用来源</dt><dd>203.0.113.0/24</dd>" in text
+
+    async def test_an_emptied_list_of_networks_means_any(self, full: World) -> None:
+        applicant = await full.enter("zheng-applicant")
+        await full.apply(applicant, ip_ranges="203.0.113.7")
+        await self.decide(full, "zhou-owner", mask_level="standard", ip_allow="")
+        assert "<dt>调用来源</dt><dd>不限</dd>" in await applicant.read(await grant_of(applicant))
+
+    async def test_what_is_no_network_is_remarked_at_its_field_and_kept(self, full: World) -> None:
+        applicant = await full.enter("zheng-applicant")
+        asked = (await full.apply(applicant, ip_ranges="办公室")).text
+        assert 'id="ip_ranges-remark">办公室 不是 IP 地址或网段' in asked
+        await full.apply(applicant)
+        text = await self.decide(full, "zhou-owner", mask_level="strict", ip_allow="203.0.113.5/24")
+        assert 'id="ip_allow-remark">203.0.113.5/24 不是 IP 地址或网段' in text
+        assert "203.0.113.5/24</textarea>" in text
+        assert 'value="strict" checked' in text
+
+
+class TestWithdrawn:
+    async def test_page_application_and_grant_say_so(
+        self, full: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Catalogue and portal were started with standards that no longer have the API."""
+        applicant = await full.grant_schools()
+        await full.apply(applicant)
+        resources = full.resources_of("catalog")
+        whole = resources.standards
+        without = replace(whole, apis={n: a for n, a in whole.apis.items() if n != "schools"})
+        monkeypatch.setattr(full.resources_of("portal"), "standards", without)
+        async with resources.database.transaction() as session:
+            await follow(session, without)
+        page = await applicant.read("/resources/api:schools")
+        assert "从共享目录撤下" in page
+        assert "申请使用</a>" not in page
+        assert "不再接受申请" in await applicant.read("/resources/api:schools/apply")
+        assert "api:schools" not in await applicant.read("/resources")
+        mine = await applicant.read("/applications")
+        assert "接口“学校查询”已从共享目录撤下" in mine
+        assert "已终止" in mine
+        assert ">学校查询</a>" in mine
+        held = await applicant.read(await grant_of(applicant))
+        assert "接口“学校查询”已从共享目录撤下" in held
 
 
 class TestPack:

@@ -15,7 +15,10 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import httpx
+import orjson
+import polars as pl
 import pytest
 from aiohttp import web
 from edulake.common.clock import now
@@ -25,11 +28,14 @@ from edulake.common.service import Resources
 from edulake.common.standards import Standards
 from edulake.share_gateway.__main__ import Server, configure
 from edulake.share_gateway.app import create_app
+from edulake.share_gateway.engine import serving
 from edulake.share_gateway.engine.definition import CompiledApi, define
-from edulake.share_gateway.engine.query import Call, read_call
+from edulake.share_gateway.engine.execute import Answer
+from edulake.share_gateway.engine.query import Call, keys_named, read_call, records_of
 from edulake.share_gateway.gateway import Gateway
 from edulake.share_gateway.grant.repository import put_grant
-from edulake.share_gateway.plane import Plane
+from edulake.share_gateway.plane import EngineOpener, Plane
+from edulake.share_gateway.publication import loader
 from edulake.share_gateway.settings import GatewaySettings
 from joserfc import jwt
 from joserfc.errors import SecurityWarning
@@ -172,14 +178,15 @@ class MemoryEngine:
         columns: tuple[str, ...],
         districts: tuple[str, ...],
         mask_level: str,
-    ) -> tuple[bytes, int]:
+    ) -> Answer:
         version = self.version or 0
         self.asked.append((api.name, columns, districts, mask_level))
         await asyncio.sleep(self.pause_s)
         if self.error:
             raise self.error
         row = ",".join(f'"{name}":"{name} of {len(self.asked)}"' for name in columns)
-        return b'{"data":[{%b}],"next":null,"version":%d}' % (row.encode(), version), version
+        records = tuple(records_of(api, keys_named(api, call)))
+        return Answer(b'{"data":[{%b}],"next":null,"version":%d}' % (row.encode(), version), version, records)
 
 
 @dataclass
@@ -253,9 +260,11 @@ def memory_engine(resources: Resources) -> Any:
 
 
 @asynccontextmanager
-async def run_gateway(settings: GatewaySettings) -> AsyncIterator[Running]:
+async def run_gateway(
+    settings: GatewaySettings, engine_opener: EngineOpener = memory_engine
+) -> AsyncIterator[Running]:
     """The gateway as a process runs it: its protocol class, its limits, a real socket."""
-    gateway = create_app(settings, engine_opener=memory_engine)
+    gateway = create_app(settings, engine_opener=engine_opener)
     config = configure(settings, gateway)
     config.loop = "none"
     server = Served(config, gateway, drain_s=0)
@@ -275,6 +284,48 @@ async def run_gateway(settings: GatewaySettings) -> AsyncIterator[Running]:
         server.should_exit = True
         await serving
         listener.close()
+
+
+@pytest.fixture
+async def gateway_role(database_url: str) -> AsyncIterator[Any]:
+    """A connection of the role that owns the serving tables."""
+    connection = await asyncpg.connect(database_url.replace("{role}", "edulake_gateway"))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def put_served(gateway_role: Any) -> Callable[..., Awaitable[None]]:
+    """`await put_served(standards, "school_base", rows, version)` serves rows of the protected form from now on."""
+
+    async def put(standards: Standards, dataset: str, rows: list[dict[str, Any]], version: int) -> None:
+        contract = standards.datasets[dataset]
+        columns = serving.served_columns(contract)
+        apis = [define(a, standards.datasets[a.dataset], standards.codes) for a in standards.apis.values()]
+        ready = loader.serving_rows(pl.DataFrame(rows, infer_schema_length=None), contract)
+        async with gateway_role.transaction():
+            await gateway_role.execute(serving.create_table(dataset, version, columns))
+            await gateway_role.copy_records_to_table(
+                f"{dataset}__v{version}", schema_name="published", columns=ready.columns, records=ready.rows()
+            )
+            for statement in serving.create_indexes(contract, version, columns, apis):
+                await gateway_role.execute(statement)
+            await gateway_role.execute(serving.grant_reading(dataset, version))
+            await gateway_role.execute(
+                "UPDATE gateway.publication SET is_current = false WHERE dataset = $1", dataset
+            )
+            await gateway_role.execute(
+                """INSERT INTO gateway.publication (dataset, version, governed_version, batch_id, title, row_count,
+                content_digest, level, columns, protection, is_current, published_at, current_by)
+                VALUES ($1, $2, $2, 'b', 't', $3, 'd', 1, $4::json, $5::json, true, now(), 'test')""",
+                dataset,
+                version,
+                len(rows),
+                orjson.dumps(columns).decode(),
+                orjson.dumps(serving.served_protection(contract)).decode(),
+            )
+
+    return put
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from edulake.share_gateway.audit import service
 from edulake.share_gateway.audit.chain import Record
 from edulake.share_gateway.audit.service import Verification, verify
 from edulake.share_gateway.audit.writer import AuditWriter, Counted
+from edulake.share_gateway.engine.query import records_of
 from edulake.share_gateway.limits.shared import seconds_to_midnight
 from edulake.share_gateway.problems import AuditUnavailable
 
@@ -39,6 +40,7 @@ def record(number: int) -> Record:
         client_ip="127.0.0.1",
         trace_id="0" * 32,
         version=1,
+        records=("t1.k1.a", "t1.k1.b")[: number % 3],
     )
 
 
@@ -135,6 +137,8 @@ class TestVerifying:
             ("UPDATE gateway.audit SET client_id = 'someone else' WHERE seq = 7", 7),
             ("UPDATE gateway.audit SET at = at + interval '1 microsecond' WHERE seq = 7", 7),
             ("UPDATE gateway.audit SET calls = 2 WHERE seq = 10", 10),
+            ("UPDATE gateway.audit SET records = '{}' WHERE seq = 3", 3),
+            ("UPDATE gateway.audit SET records = records[2:1] || '{t1.k1.b,t1.k1.a}' WHERE seq = 3", 3),
             ("DELETE FROM gateway.audit WHERE seq = 7", 7),
             ("DELETE FROM gateway.audit WHERE seq > 8", 9),
             ("DELETE FROM gateway.audit; DELETE FROM gateway.audit_head WHERE false", 1),
@@ -290,6 +294,41 @@ class TestThroughTheGateway:
         )
         records = [row["record"] for row in found.json()["items"]]
         assert len(records) == len(set(records)) == 2
+
+    async def test_a_record_is_found_by_its_key_whoever_answered_it_and_under_every_key_of_the_ring(
+        self, open_gateway: Any, issuer: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A list answers records that nobody named; another API over the dataset may have been the one."""
+        plane = open_gateway.plane
+        first, second = (path.partition("=")[2] for path in (STUDENT, OTHER))
+        listed = replace(plane.engine.apis["student"], name="class-list", required=())
+        monkeypatch.setitem(plane.engine.apis, "class-list", listed)
+        answered = records_of(listed, {"student_key": first}) + records_of(listed, {"student_key": second})
+        plane.audit_ring = KeyRing.of(k1=b"1" * 32)
+        row = replace(record(0), api="class-list", records=plane.record_tokens(answered))
+        await plane.audit.write(row)
+        plane.audit_ring = KeyRing.of(k1=b"1" * 32, k2=b"2" * 32)
+        assert (await open_gateway.http.get(STUDENT, headers=issuer.bearer())).status_code == 200
+
+        async def apis(question: str, **more: str) -> list[str]:
+            asked = {"api": "student", "question": question, **more}
+            found = await open_gateway.http.get(
+                "/api/gateway/audit", params=asked, headers=issuer.bearer("auditor", roles=["audit_admin"])
+            )
+            return [f"{row['api']} {row['answered_records']}" for row in found.json()["items"]]
+
+        assert await apis(f"student_key={first}") == ["student 1", "class-list 2"]
+        assert await apis(f"student_key={second}") == ["class-list 2"]
+        assert await apis(f"student_key={first}", client="app") == ["student 1"]
+        assert await apis("student_key=t1.k1.bm9ib2R5LW5vYm9keS1ub2JvZHktbm9ib2R5") == []
+
+    @pytest.mark.parametrize("misspelt", ["qestion", "Question", "record", "clientid"])
+    async def test_a_misspelt_question_is_refused_and_finds_nobody_elses_reads(
+        self, open_gateway: Any, issuer: Any, misspelt: str
+    ) -> None:
+        answer = await audit(open_gateway, issuer, f"?api=student&{misspelt}=x")
+        assert answer.status_code == 422
+        assert answer.json()["where"] == f"query.{misspelt}"
 
     async def test_general_calls_and_refusals_are_counted(self, open_gateway: Any, issuer: Any) -> None:
         for _ in range(3):

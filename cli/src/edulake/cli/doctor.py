@@ -71,9 +71,11 @@ def _parts() -> list[Finding]:
 
 def _standards(settings: Settings) -> Finding:
     from edulake.common.standards import Standards, StandardsError
+    from edulake.governance.steps.known import refuse_faults  # loads polars, which nothing else here needs
 
     try:
         found = Standards.load(settings.standards_dir)
+        refuse_faults(found)
     except (StandardsError, ValueError, OSError) as error:
         return Finding("bad", f"标准目录有误 / standards: {error}")
     return Finding("ok", f"标准目录：{len(found.datasets)} 个数据集，{len(found.apis)} 个接口")

@@ -13,6 +13,8 @@ from edulake.auth.role.schemas import RolesIn
 from edulake.auth.token import service
 from edulake.common.clock import now
 
+FORM = {"grant_type": "client_credentials"}
+
 
 def claims(token):
     body = token.split(".")[1]
@@ -147,3 +149,33 @@ class TestWhatElseVoidsTokens:
         await auth.new_client("demo", "applicant")
         await auth.set_roles("clients", "demo", "applicant", "steward")
         assert await announced(auth) == []
+
+
+class TestSoonAfter:
+    """For as long as the gateway forgives a clock that is ahead, it refuses what was issued after a revocation."""
+
+    async def test_no_token_is_given_that_would_be_refused_for_its_whole_life(self, open_auth):
+        async with open_auth(token_leeway_s=30) as auth:
+            secret = await auth.new_client("demo", "applicant", "steward")
+            assert (await auth.set_roles("clients", "demo", "applicant")).status_code == 200
+            asked = await auth.http.post("/oauth/token", data=FORM, auth=("demo", secret))
+            assert (asked.status_code, asked.json()["error"]) == (503, "temporarily_unavailable")
+            wait_s = int(asked.headers["retry-after"])
+            assert 1 <= wait_s <= 31
+            await auth.change(f"UPDATE auth.revocation SET before = before - interval '{wait_s} s'")
+            issued = await auth.token("demo", secret)
+            assert (issued.status_code, issued.json()["scope"]) == (200, "applicant")
+            (revoked,) = await auth.rows(
+                "SELECT extract(epoch FROM before)::float AS before FROM auth.revocation"
+            )
+            assert claims(issued.json()["access_token"])["iat"] > revoked["before"] + 30
+
+    async def test_another_client_and_another_token_do_not_wait(self, open_auth):
+        async with open_auth(token_leeway_s=30) as auth:
+            secret, other = await auth.new_client("demo", "applicant"), await auth.new_client("other")
+            token = (await auth.token("demo", secret)).json()["access_token"]
+            form = {"token": token, "client_id": "demo", "client_secret": secret}
+            assert (await auth.http.post("/oauth/revoke", data=form)).status_code == 200
+            for client_id, proof in (("demo", secret), ("other", other)):
+                asked = await auth.http.post("/oauth/token", data=FORM, auth=(client_id, proof))
+                assert asked.status_code == 200

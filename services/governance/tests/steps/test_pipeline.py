@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 from edulake.governance.pipeline import STEPS, run
-from edulake.governance.steps.known import UnknownWord
+from edulake.governance.steps.faults import ContractFault
 from edulake.governance.steps.outcome import ABSORBING
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -122,7 +122,7 @@ class TestStopping:
         context = make_context("school_base")
         strange = context.contract.rules[0].model_copy(update={"kind": "no_such_kind"})
         contract = context.contract.model_copy(update={"rules": (strange,)})
-        with pytest.raises(UnknownWord, match="no_such_kind"):
+        with pytest.raises(ContractFault, match="no_such_kind"):
             run(make_frame(SCHOOL_HEADERS, []), type(context)(**{**vars(context), "contract": contract}))
 
 

@@ -27,6 +27,7 @@ def record(number: int, **over: object) -> Record:
         "client_ip": "10.0.0.1",
         "trace_id": "0" * 32,
         "version": 1,
+        "records": ("t1.k1.a", "t1.k1.b")[: number % 3],
     }
     return Record(**{**facts, **over})  # type: ignore[arg-type]
 
@@ -117,6 +118,11 @@ class TestCanonicalBytes:
         one = canonical(1, record(1, client_id=a, grant_id=b))
         two = canonical(1, record(1, client_id=c, grant_id=d))
         assert (one == two) == ((a, b) == (c, d))
+
+    @given(st.lists(st.text(max_size=4), max_size=3), st.lists(st.text(max_size=4), max_size=3))
+    def test_other_records_give_other_bytes(self, one: list[str], two: list[str]) -> None:
+        texts = [canonical(1, record(1, records=tuple(found))) for found in (one, two)]
+        assert (texts[0] == texts[1]) == (one == two)
 
     def test_each_link_is_different_even_for_equal_records(self) -> None:
         links, _ = extend(RING, None, [record(1)] * 4)

@@ -4,16 +4,11 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import asyncpg
 import orjson
-import polars as pl
 import pytest
 from edulake.common.gm import KeyRing
 from edulake.common.standards import Standards
-from edulake.share_gateway.engine import serving
-from edulake.share_gateway.engine.definition import define
 from edulake.share_gateway.engine.execute import Engine
-from edulake.share_gateway.publication import loader
 
 Serve = Callable[..., Awaitable[int]]
 Answer = Callable[..., Awaitable[dict[str, Any]]]
@@ -68,41 +63,13 @@ def make_student() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-async def gateway_role(database_url: str) -> AsyncIterator[Any]:
-    """A connection of the role that owns the serving tables."""
-    connection = await asyncpg.connect(database_url.replace("{role}", "edulake_gateway"))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-def serve(gateway_role: Any, standards: Standards) -> Serve:
+def serve(put_served: Callable[..., Awaitable[None]], standards: Standards) -> Serve:
     """`await serve("school_base", rows)` → the version they are served as from now on."""
     versions = itertools.count(1)
 
     async def make(dataset: str, rows: list[dict[str, Any]]) -> int:
-        contract, version = standards.datasets[dataset], next(versions)
-        columns = serving.served_columns(contract)
-        apis = [define(api, standards.datasets[api.dataset]) for api in standards.apis.values()]
-        ready = loader.serving_rows(pl.DataFrame(rows, infer_schema_length=None), contract)
-        async with gateway_role.transaction():
-            await gateway_role.execute(serving.create_table(dataset, version, columns))
-            await gateway_role.copy_records_to_table(
-                f"{dataset}__v{version}", schema_name="published", columns=ready.columns, records=ready.rows()
-            )
-            for statement in serving.create_indexes(contract, version, columns, apis):
-                await gateway_role.execute(statement)
-            await gateway_role.execute("UPDATE gateway.publication SET is_current = false")
-            await gateway_role.execute(
-                """INSERT INTO gateway.publication (dataset, version, governed_version, batch_id, title, row_count,
-                content_digest, level, columns, protection, is_current, published_at, current_by)
-                VALUES ($1, $2, $2, 'b', 't', $3, 'd', 1, $4::json, $5::json, true, now(), 'test')""",
-                dataset,
-                version,
-                len(rows),
-                orjson.dumps(columns).decode(),
-                orjson.dumps(serving.served_protection(contract)).decode(),
-            )
+        version = next(versions)
+        await put_served(standards, dataset, rows, version)
         return version
 
     return make
@@ -141,7 +108,7 @@ def ask(engine: Engine) -> Answer:
         assert api is not None
         await engine.versions.look()
         asked = engine.validate(api, query)
-        body, version = await engine.execute(
+        body, version, _ = await engine.execute(
             api, asked, api.columns if columns is None else columns, districts, mask_level
         )
         answer: dict[str, Any] = orjson.loads(body)

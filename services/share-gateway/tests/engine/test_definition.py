@@ -4,9 +4,10 @@ import re
 from typing import Any
 
 import pytest
-from edulake.common.standards import ApiDefinition, Contract, Standards
+from edulake.common.standards import ApiDefinition, Contract, FieldContract, Standards
 from edulake.share_gateway.engine import serving
 from edulake.share_gateway.engine.compile import (
+    LEAST,
     Shape,
     like_prefix,
     list_statement,
@@ -17,6 +18,9 @@ from edulake.share_gateway.engine.compile import (
 from edulake.share_gateway.engine.definition import DefinitionError, define
 from hypothesis import given
 from hypothesis import strategies as st
+
+#: The constants that stand for NULL in an order, as texts between quotes.
+LEAST_TEXTS = {text for constant in LEAST.values() for text in re.findall(r"'([^']*)'", constant)}
 
 
 def changed(api: ApiDefinition, **over: Any) -> ApiDefinition:
@@ -31,17 +35,19 @@ class TestDefine:
     @pytest.mark.parametrize(
         ("over", "words"),
         [
-            ({"columns": ["school_name", "remark"]}, "not a served field"),
-            ({"columns": ["school_name", "nonsense"]}, "not a served field"),
-            ({"columns": ["school_name", "estimated_pupils"]}, "above the API's"),
-            ({"columns": ["school_name"]}, "influence the answer"),
-            ({"page": {"default": 50, "max": 20}}, "page.default"),
+            ({"columns": ["school_name", "remark"]}, "remark is not served"),
+            ({"columns": ["school_name", "nonsense"]}, "nonsense is not served"),
+            ({"parameters": [], "columns": ["school_key", "estimated_pupils"]}, "above the API's"),
+            ({"columns": ["school_name"]}, "influences the answer"),
+            ({"page": {"default": 50, "max": 20}}, "default is above max"),
             ({"kind": "one"}, "business key"),
         ],
     )
     def test_an_api_that_does_not_fit_is_refused(self, over: Any, words: str, standards: Standards) -> None:
         with pytest.raises(DefinitionError, match=words):
-            define(changed(standards.apis["schools"], **over), standards.datasets["school_base"])
+            define(
+                changed(standards.apis["schools"], **over), standards.datasets["school_base"], standards.codes
+            )
 
     @pytest.mark.parametrize(
         ("parameter", "words"),
@@ -59,7 +65,9 @@ class TestDefine:
         first, *others = [p.model_dump() for p in api.parameters]
         with pytest.raises(DefinitionError, match=words):
             define(
-                changed(api, parameters=[{**first, **parameter}, *others]), standards.datasets["school_base"]
+                changed(api, parameters=[{**first, **parameter}, *others]),
+                standards.datasets["school_base"],
+                standards.codes,
             )
 
     def test_a_field_that_is_dropped_is_never_published(self, standards: Standards) -> None:
@@ -85,8 +93,26 @@ class TestStatements:
                 )
                 statement = make(api, shape, 3)
                 assert set(re.findall(r'"([^"]*)"', statement)) <= names
-                literals = set(re.findall(r"'([^']*)'", statement)) - {"", "-9223372036854775808"}
-                assert literals <= {"[", ",", "]", "UTF8", "******"}
+                literals = set(re.findall(r"'([^']*)'", statement))
+                assert literals <= {"[", ",", "]", "", "UTF8", "******", *LEAST_TEXTS}
+
+    @pytest.mark.parametrize("kind", ["string", "integer", "decimal", "date", "boolean"])
+    def test_an_api_may_be_ordered_by_a_field_of_any_type(self, kind: str, standards: Standards) -> None:
+        plain = {"title": "列", "level": 1, "protect": "keep"}
+        key = {**plain, "name": "key"}
+        column = {**plain, "name": "column", "type": kind}
+        fields = tuple(FieldContract.model_validate(field) for field in (key, column))
+        contract = standards.datasets["school_base"].model_copy(
+            update={"fields": fields, "business_key": ("key",)}
+        )
+        ordered = changed(
+            standards.apis["schools"], columns=["key", "column"], order_by=["column", "key"], parameters=[]
+        )
+        api = define(ordered, contract, standards.codes)
+        statement = list_statement(api, Shape(api.columns, api.order_by, (), True, True, False), 3)
+        literals = set(re.findall(r"'([^']*)'", statement))
+        assert literals <= {"[", ",", "]", "", "UTF8", *LEAST_TEXTS}
+        assert LEAST[api.fields["column"].sql_type] in statement
 
     @pytest.mark.parametrize("name", ['a"b', "A", "a b", "", "a" * 64, "a;", "1a", "ä", "a\n", "a.b"])
     def test_a_name_that_is_no_identifier_is_refused(self, name: str) -> None:

@@ -293,7 +293,7 @@ class TestVersions:
         await serve("school_base", [make_school(2)])
         await gateway_role.execute('DROP TABLE published."school_base__v1"')
         engine.versions._known = known
-        body, _ = await engine.execute(api, engine.validate(api, b""), api.columns, (), "standard")
+        body, *_ = await engine.execute(api, engine.validate(api, b""), api.columns, (), "standard")
         assert b'"version":2}' in body
         assert b"990002" in body
 
@@ -321,6 +321,7 @@ class TestProtection:
                 "school_base": changed(standards, "school_name", protect=Protect(share="mask_name")),
             },
             page_ring=RING,
+            codes=standards.codes,
             pool_size=1,
         )
         await found.start()
@@ -338,7 +339,7 @@ class TestProtection:
         call = stricter.validate(api, b"")
         with pytest.raises(NotPublished):
             await stricter.execute(api, call, api.columns, (), "standard")
-        body, _ = await stricter.execute(api, call, ("school_code",), (), "standard")
+        body, *_ = await stricter.execute(api, call, ("school_code",), (), "standard")
         assert orjson.loads(body)["data"] == [{"school_code": "990001"}]
 
     async def test_an_answer_kept_before_is_not_found_again(self, engine: Engine, stricter: Engine) -> None:
@@ -423,7 +424,7 @@ class TestReader:
 
         async def one(number: int) -> bytes:
             call = engine.validate(api, b"code=%06d" % (990000 + number))
-            body, _ = await engine.execute(api, call, api.columns, (), "standard")
+            body, *_ = await engine.execute(api, call, api.columns, (), "standard")
             return body
 
         for start in range(0, 600, 60):

@@ -109,6 +109,7 @@ class TestLostDatabase:
             reader_dsn="postgresql://edulake_reader@127.0.0.1:1/edulake",
             apis=standards.apis,
             contracts=standards.datasets,
+            codes=standards.codes,
             page_ring=None,  # type: ignore[arg-type]
         )
         with pytest.raises((OSError, asyncpg.PostgresError)):

@@ -30,6 +30,13 @@ class AuthSettings(Settings):
     clock_leeway_s: int = Field(
         60, ge=0, le=60, description="Clock difference forgiven in signed claims, seconds."
     )
+    token_leeway_s: int = Field(
+        30,
+        ge=0,
+        le=60,
+        description="Clock skew allowed when a token is judged, as for the gateway: for so long after a client's "
+        "tokens were revoked it is given no new one, because none would be accepted.",
+    )
     secret_overlap_s: int = Field(
         7 * 86_400, ge=0, le=90 * 86_400, description="How long an old client secret still works, seconds."
     )

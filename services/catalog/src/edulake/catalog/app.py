@@ -13,6 +13,7 @@ from edulake.catalog.handlers import HANDLERS
 from edulake.catalog.resource.api import router as resources_router
 from edulake.catalog.sandbox.api import router as sandbox
 from edulake.catalog.settings import CatalogSettings
+from edulake.catalog.standing import follow
 from edulake.common.identity import service_client
 from edulake.common.service import Resources, create_service
 from fastapi import FastAPI
@@ -20,7 +21,9 @@ from fastapi import FastAPI
 
 @asynccontextmanager
 async def own_resources(resources: Resources) -> AsyncIterator[None]:
-    """Calls to other services."""
+    """The catalogue as the standards have it now, and calls to other services."""
+    async with resources.database.transaction() as session:
+        await follow(session, resources.standards)
     client = service_client(resources.settings, "catalog")
     resources.extra["internal"] = client
     try:

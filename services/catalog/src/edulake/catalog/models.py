@@ -42,6 +42,20 @@ class Resource(Base):
     first_published_at: Mapped[datetime] = mapped_column(_moment)
     published_at: Mapped[datetime] = mapped_column(_moment)
     search_text: Mapped[str]
+    #: When the standards stopped naming it; None: it stands.
+    withdrawn_at: Mapped[datetime | None] = mapped_column(_moment)
+
+
+class Publication(Base):
+    """What is served of a dataset, as last announced, whether the standards name the dataset or not."""
+
+    __tablename__ = "publication"
+    dataset: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    row_count: Mapped[int]
+    content_digest: Mapped[str]
+    level: Mapped[int]
+    published_at: Mapped[datetime] = mapped_column(_moment)
 
 
 class Favourite(Base):
@@ -69,12 +83,16 @@ class Application(Base):
     scenario: Mapped[str]
     columns: Mapped[list[str]] = mapped_column(ARRAY(Text))
     districts: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    #: Networks the calls will come from, as asked; empty: not stated.
+    ip_ranges: Mapped[list[str]] = mapped_column(ARRAY(Text))
     days: Mapped[int]
     level: Mapped[int]
     #: Roles that must approve, in order.
     steps: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    #: pending, approved, refused, withdrawn
+    #: pending, approved, refused, withdrawn (by who asked), ended (the standards moved under it)
     status: Mapped[str]
+    #: Why it ended without a decision; who asked reads it.
+    ended_reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(_moment)
     decided_at: Mapped[datetime | None] = mapped_column(_moment)
 

@@ -12,12 +12,17 @@ from edulake.governance.handlers import HANDLERS
 from edulake.governance.quality.api import router as quality
 from edulake.governance.run.api import router as runs
 from edulake.governance.settings import GovernanceSettings
+from edulake.governance.steps.known import refuse_faults
 from fastapi import FastAPI
 
 
 @asynccontextmanager
 async def own_resources(resources: Resources) -> AsyncIterator[None]:
-    """The lake, for versions and held-back rows, and who is asked whose sources are whose."""
+    """The lake, for versions and held-back rows, and who is asked whose sources are whose.
+
+    StandardsError when a contract cannot be carried out.
+    """
+    refuse_faults(resources.standards)
     resources.extra["lake"] = Lake(resources.settings.lake)
     async with asking_neighbours(resources):
         yield

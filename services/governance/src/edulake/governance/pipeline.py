@@ -14,7 +14,7 @@ from edulake.governance.steps.complete import complete
 from edulake.governance.steps.context import Context, KeyRings, SourceFacts, Step, StepResult
 from edulake.governance.steps.convert import convert
 from edulake.governance.steps.grade import grade
-from edulake.governance.steps.known import refuse_unknown
+from edulake.governance.steps.known import refuse_faults_of
 from edulake.governance.steps.link import link
 from edulake.governance.steps.outcome import Outcome, assemble
 from edulake.governance.steps.profile import profile
@@ -41,7 +41,7 @@ def run(
 
     `on_step(name, done, total)` is called after each step. A step that blocks ends the run.
     """
-    refuse_unknown(context.contract)
+    refuse_faults_of(context.contract)
     frame, results, seconds = frame_of_text, list[StepResult](), dict[str, float]()
     for done, step in enumerate(STEPS, start=1):
         started = time.perf_counter()

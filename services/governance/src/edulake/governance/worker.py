@@ -18,6 +18,7 @@ from edulake.common.worker import metrics_shown
 from edulake.governance.pipeline import run as run_pipeline
 from edulake.governance.run.loop import Worker
 from edulake.governance.settings import ROLE, GovernanceSettings
+from edulake.governance.steps.known import refuse_faults
 
 log = logger(__name__)
 #: A worker that could not even ask for work this long is not alive, whatever its process does.
@@ -38,6 +39,7 @@ async def main(settings: GovernanceSettings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     async with open_resources(settings, "governance-worker", ROLE) as resources:
+        refuse_faults(resources.standards)
         log.info("worker started", worker=settings.worker, slots=settings.worker_slots)
         with metrics_shown(settings):
             await Worker(resources, settings, run_pipeline).run(stop)

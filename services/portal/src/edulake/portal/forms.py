@@ -1,5 +1,6 @@
 """Forms: bounded, with the session's token, kept as typed so that nothing is lost on a refusal."""
 
+import re
 from collections.abc import Iterable
 from urllib.parse import parse_qs
 
@@ -20,6 +21,10 @@ class Form:
 
     def many(self, name: str) -> list[str]:
         return self._values.get(name, [])
+
+    def lines(self, name: str) -> list[str]:
+        """The entries of a box with one a line; commas and blanks part them too."""
+        return [entry for entry in re.split(r"[\s,;，；、]+", self.get(name)) if entry]
 
     def has(self, name: str) -> bool:
         return name in self._values

@@ -17,6 +17,7 @@ STATES = {
         "approved": "已批准",
         "refused": "已拒绝",
         "withdrawn": "已撤回",
+        "ended": "已终止",
     },
     "order": {"open": "待分派", "assigned": "处理中", "resolved": "待验证", "closed": "已关闭"},
     "batch": {
@@ -51,6 +52,7 @@ STATES = {
     },
     "grant": {"active": "有效", "revoked": "已结束", "expired": "已到期"},
     "decision": {"approve": "同意", "refuse": "拒绝"},
+    "mask": {"standard": "标准", "strict": "从严（第 3 级以上只留日期的年份）"},
     "severity": {"error": "错误", "warning": "提醒"},
     "person": {"pending": "待准入", "active": "已准入", "disabled": "已停用"},
     "role_change": {"granted": "授予", "withdrawn": "收回"},

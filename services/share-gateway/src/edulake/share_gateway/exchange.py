@@ -79,6 +79,7 @@ class Exchange:
         "principal",
         "query",
         "receive",
+        "records",
         "route",
         "scope",
         "send",
@@ -109,6 +110,8 @@ class Exchange:
         self.cache_key: bytes = b""
         self.flight: Flight | None = None
         self.is_begun = False
+        #: What stands for each personal record in the answer.
+        self.records: tuple[bytes, ...] = ()
         #: What was answered, or is to be.
         self.status = 200
 

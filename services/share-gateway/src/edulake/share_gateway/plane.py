@@ -1,11 +1,11 @@
 """Everything the stages use, built once per process and closed at its end."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from edulake.common.db import Database
-from edulake.common.gm import KeyRing, tokenise, tokenise_with_all
+from edulake.common.gm import KeyRing, tokenise, tokenise_many, tokenise_with_all
 from edulake.common.service import Resources
 from edulake.share_gateway.audit.writer import AuditWriter
 from edulake.share_gateway.cache.answers import AnswerCache
@@ -57,13 +57,20 @@ class Plane:
     is_stopping: bool = False
     share_prefix: str = SHARE_PREFIX
 
-    def record_token(self, api: CompiledApi, call: Call) -> str:
-        """What stands in the audit chain for the record that was read: found again, names nobody."""
+    def question_token(self, api: CompiledApi, call: Call) -> str:
+        """What stands in the audit chain for what was asked: found again, names nobody."""
         return tokenise(self.audit_ring, record_of(api, call).hex(), RECORD_DOMAIN)
 
-    def record_tokens(self, api: CompiledApi, call: Call) -> list[str]:
-        """The tokens of a record under every key of the ring: reads before a rotation are found too."""
-        return tokenise_with_all(self.audit_ring, record_of(api, call).hex(), RECORD_DOMAIN)
+    def record_tokens(self, records: Sequence[bytes]) -> tuple[str, ...]:
+        """What stands in the audit chain for the records that were answered."""
+        texts = [record.hex() for record in records]
+        return tuple(token for token in tokenise_many(self.audit_ring, texts, RECORD_DOMAIN) if token)
+
+    def tokens_to_find(self, records: Sequence[bytes]) -> list[str]:
+        """The tokens of these under every key of the ring: reads before a rotation are found too."""
+        return [
+            token for one in records for token in tokenise_with_all(self.audit_ring, one.hex(), RECORD_DOMAIN)
+        ]
 
 
 EngineOpener = Callable[[Resources], Engine]

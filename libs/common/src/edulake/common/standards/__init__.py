@@ -4,13 +4,15 @@
 in the clear although it is sensitive; an error names the file and the field.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from edulake.common.standards.apis import faults_of_api, least_level
 from edulake.common.standards.contract import (
+    PERSONAL_LEVEL,
     Contract,
     Derivation,
     FieldContract,
@@ -20,24 +22,28 @@ from edulake.common.standards.contract import (
     Reshape,
     Rule,
 )
+from edulake.common.standards.datasets import faults_of_datasets
 from edulake.common.standards.tables import (
     ApiDefinition,
     CodeRow,
     CodeTable,
     Detector,
+    Domain,
     Grading,
     Parameter,
     read_code_table,
 )
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 __all__ = [
+    "PERSONAL_LEVEL",
     "ApiDefinition",
     "CodeRow",
     "CodeTable",
     "Contract",
     "Derivation",
     "Detector",
+    "Domain",
     "FieldContract",
     "Grading",
     "Link",
@@ -48,6 +54,7 @@ __all__ = [
     "Rule",
     "Standards",
     "StandardsError",
+    "least_level",
 ]
 
 T = TypeVar("T")
@@ -73,10 +80,13 @@ class Standards:
         grading = _read(folder / "grading.yaml", Grading.model_validate)
         datasets = _named(folder, "datasets/*/*.yaml", Contract.model_validate)
         apis = _named(folder, "apis/*.yaml", ApiDefinition.model_validate)
-        standards = cls(datasets, codes, grading, apis)
-        for complaint in _complaints(standards):
-            raise StandardsError(f"{folder}: {complaint}")
-        return standards
+        domains = _read(folder / "domains.yaml", TypeAdapter(dict[str, Domain]).validate_python)
+        for fault in faults_of_datasets(datasets, codes, domains):
+            raise StandardsError(f"{folder}: {fault}")
+        for name, api in apis.items():
+            for fault in faults_of_api(api, datasets.get(api.dataset), codes, grading):
+                raise StandardsError(f"{folder}: apis/{name}: {fault}")
+        return cls(datasets, codes, grading, apis)
 
 
 def _each(folder: Path, pattern: str, read: Callable[[Path], T]) -> list[T]:
@@ -94,6 +104,8 @@ def _named(folder: Path, pattern: str, parse: Callable[[Any], T]) -> dict[str, T
     for path, item in items.items():
         if path.stem != getattr(item, "name", None):
             raise StandardsError(f"{path}: name must equal the file's name")
+        if isinstance(item, Contract) and path.parent.name != item.domain:
+            raise StandardsError(f"{path}: domain: {item.domain} must equal the folder's name")
     return {path.stem: item for path, item in items.items()}
 
 
@@ -106,59 +118,3 @@ def _read(path: Path, parse: Callable[[Any], T]) -> T:
         raise StandardsError(f"{path}: {where}: {first['msg']}") from error
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise StandardsError(f"{path}: {error}") from error
-
-
-def _complaints(standards: Standards) -> Iterable[str]:
-    yield from _sources_complaints(standards)
-    for contract in standards.datasets.values():
-        yield from _contract_complaints(standards, contract)
-    for api in standards.apis.values():
-        yield from _api_complaints(standards, api)
-
-
-def _contract_complaints(standards: Standards, contract: Contract) -> Iterable[str]:
-    for field in contract.fields:
-        if field.code_table and field.code_table not in standards.codes:
-            yield f"datasets/{contract.name}: {field.name}: no code table {field.code_table}"
-    for reference in contract.references:
-        if reference.dataset not in standards.datasets:
-            yield f"datasets/{contract.name}: references: no dataset {reference.dataset}"
-
-
-def _sources_complaints(standards: Standards) -> Iterable[str]:
-    """One source for each element (一数一源), and nothing is filled in from any other."""
-    source: dict[str, str] = {}
-    for contract in standards.datasets.values():
-        for element in contract.authoritative_for:
-            if (other := source.setdefault(element, contract.name)) != contract.name:
-                yield f"datasets/{contract.name}: authoritative_for: {element} is {other}'s already"
-    for contract in standards.datasets.values():
-        datasets = {reference.alias: reference.dataset for reference in contract.references}
-        for link in contract.links:
-            for column in link.fill.values():
-                if source.get(column) != datasets[link.reference]:
-                    yield (
-                        f"datasets/{contract.name}: {link.field}: {datasets[link.reference]} "
-                        f"is not the source of {column}"
-                    )
-
-
-def _api_complaints(standards: Standards, api: ApiDefinition) -> Iterable[str]:
-    contract = standards.datasets.get(api.dataset)
-    if contract is None:
-        yield f"apis/{api.name}: no dataset {api.dataset}"
-        return
-    served = {field.name: field for field in contract.served_fields}
-    for name in (*api.columns, *api.order_by, *(p.field for p in api.parameters)):
-        if name not in served:
-            yield f"apis/{api.name}: {name} is not served by {api.dataset}"
-    for parameter in api.parameters:
-        if parameter.field in served and not served[parameter.field].filterable:
-            yield f"apis/{api.name}: {parameter.name}: {parameter.field} is not filterable"
-        if parameter.code_table and parameter.code_table not in standards.codes:
-            yield f"apis/{api.name}: {parameter.name}: no code table {parameter.code_table}"
-    columns = [served[name] for name in api.columns if name in served]
-    if any(field.level > api.level for field in columns):
-        yield f"apis/{api.name}: level is below that of its columns"
-    if any(field.identifies == "minor" for field in columns) and api.level < standards.grading.minor_level:
-        yield f"apis/{api.name}: level is below {standards.grading.minor_level} (minor_level) though it shows minors"

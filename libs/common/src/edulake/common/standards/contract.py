@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+#: From this level on data counts as personal: kept in no clear form, never cached, every read on record.
+PERSONAL_LEVEL = 3
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 FieldType = Literal["string", "integer", "decimal", "date", "boolean", "code"]
@@ -54,7 +56,7 @@ class FieldContract(Record):
     def _consistent(self) -> Self:
         if (self.type == "code") != (self.code_table is not None):
             raise ValueError(f"field {self.name}: type code and code_table belong together")
-        if self.level >= 3 and "keep" in (self.protect.share, self.protect.minor):
+        if self.level >= PERSONAL_LEVEL and "keep" in (self.protect.share, self.protect.minor):
             raise ValueError(f"field {self.name}: level {self.level} must not be kept in the clear")
         return self
 
@@ -231,6 +233,19 @@ class Contract(Record):
     def served_fields(self) -> tuple[FieldContract, ...]:
         """The fields that may be served at all (P8): their protection is declared and is not `drop`."""
         return tuple(f for f in self.fields if f.served)
+
+    @property
+    def concerns_minors(self) -> bool:
+        """Whether a row of it is about a child, whatever part of it is shown."""
+        return any(
+            f.identifies == "minor" or (f.level >= PERSONAL_LEVEL and f.protect.minor) for f in self.fields
+        )
+
+    @property
+    def subject_keys(self) -> tuple[str, ...]:
+        """The fields of the business key that may stand for one person: text that names no organisation."""
+        keys = map(self.field, self.business_key)
+        return tuple(f.name for f in keys if f.type == "string" and f.identifies != "organisation")
 
     @property
     def recognisable(self) -> frozenset[str]:

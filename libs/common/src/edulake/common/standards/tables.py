@@ -8,9 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from edulake.common.standards.contract import Identifier, Record, Text
+from edulake.common.standards.contract import PERSONAL_LEVEL, Identifier, Record, Text
 from pydantic import Field
 
+#: How much a grant shows: what the contract masks, or nothing of the personal level but the year of a date.
+MaskLevel = Literal["standard", "strict"]
 COLUMNS = ("code", "name", "aliases", "parent", "valid_from", "valid_until", "successor")
 
 
@@ -67,6 +69,8 @@ def read_code_table(path: Path) -> CodeTable:
         raise ValueError(f"{path}: header must be {','.join(COLUMNS)}")
     rows = tuple(_row(path, number, line) for number, line in enumerate(reader, start=2))
     table = CodeTable(path.stem, hashlib.sha256(raw).hexdigest()[:12], rows)
+    if not rows:
+        raise ValueError(f"{path}: the table has no codes")
     if len(table.by_code) != len(rows):
         raise ValueError(f"{path}: a code is declared twice")
     for row in rows:
@@ -117,17 +121,30 @@ class Detector(Record):
 
 
 class Grading(Record):
-    """The grading scheme: ages in full years, levels, detectors."""
+    """The grading scheme: ages in full years, levels, detectors.
+
+    `minor_mask`: the masks that are proposed for an API that shows minors. `personal_page_max`: most rows a page
+    of a list from the personal level on.
+    """
 
     minor_age: int = Field(ge=1)
     consent_age: int = Field(ge=1)
     minor_level: int = Field(ge=1, le=5)
+    minor_mask: MaskLevel = "standard"
+    personal_page_max: int = Field(default=100, ge=1, le=1000)
     levels: tuple[Level, ...]
     detectors: tuple[Detector, ...]
 
     def level(self, number: int) -> Level:
         """The level of that number; StopIteration cannot happen, KeyError if it is not declared."""
         return {level.level: level for level in self.levels}[number]
+
+
+class Domain(Record):
+    """A part of education with the themes that its datasets may stand under in the catalogue."""
+
+    title: Text
+    themes: tuple[Text, ...] = Field(min_length=1)
 
 
 class Parameter(Record):
@@ -152,7 +169,7 @@ class Page(Record):
 
 
 class ApiDefinition(Record):
-    """A shared API over one published dataset."""
+    """A shared API over one published dataset. `level` is its one level everywhere (`least_level` bounds it)."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     title: Text
@@ -169,3 +186,8 @@ class ApiDefinition(Record):
     cache_s: int = Field(ge=0)
     sample_request: Text
     sample_response: dict[str, object]
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether its reads are put on record one by one and never cached."""
+        return self.level >= PERSONAL_LEVEL

@@ -6,24 +6,28 @@ sent ever comes back.
 
 from typing import Any, ClassVar
 
+from edulake.common.problems import REFUSALS
 from fastapi.responses import JSONResponse
 
 #: RFC 6749 §5.1: no answer of these endpoints may be stored.
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 #: What the document of an endpoint says of this language.
-OAUTH_REFUSALS: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "RFC 6749 §5.2",
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["error"],
-                    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
-                }
+_REFUSAL: dict[str, Any] = {
+    "description": "RFC 6749 §5.2",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["error"],
+                "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
             }
-        },
-    }
+        }
+    },
+}
+OAUTH_REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": _REFUSAL,
+    # `temporarily_unavailable` in the words of OAuth, a lost database in those of every service.
+    "503": {**REFUSALS["503"], "content": {**REFUSALS["503"]["content"], **_REFUSAL["content"]}},
 }
 
 
@@ -79,6 +83,12 @@ class InvalidGrant(OAuthError):
     """The token was issued to another client (RFC 7009 §2.1)."""
 
     code = "invalid_grant"
+
+
+class TemporarilyUnavailable(OAuthError):
+    """No token of this client would be accepted yet; `Retry-After` says when one will."""
+
+    status, code = 503, "temporarily_unavailable"
 
 
 class UnsupportedGrantType(OAuthError):

@@ -59,3 +59,12 @@ async def database_now(session: AsyncSession) -> datetime:
 async def add_revocation(session: AsyncSession, row: Revocation) -> None:
     session.add(row)
     await session.flush()
+
+
+async def last_revoked(session: AsyncSession, client_id: str, at: datetime) -> datetime | None:
+    """Up to when all tokens of a client are void; None when none were voided that may still be remembered."""
+    query = select(func.max(Revocation.before)).where(
+        Revocation.client_id == client_id, Revocation.jti.is_(None), Revocation.expires_at > at
+    )
+    found: datetime | None = await session.scalar(query)
+    return found

@@ -1,5 +1,6 @@
 """Issuing and revoking access tokens (RFC 6749 §4.4, RFC 9068, RFC 7009)."""
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from edulake.auth.client.authentication import AuthenticatedClient
 from edulake.auth.models import Revocation
 from edulake.auth.settings import AuthSettings
 from edulake.auth.token import repository
-from edulake.auth.token.errors import InvalidGrant, InvalidScope
+from edulake.auth.token.errors import InvalidGrant, InvalidScope, TemporarilyUnavailable
 from edulake.auth.token.schemas import RevocationOut
 from edulake.auth.token.signing import ALGORITHM, SigningKeys
 from edulake.auth.trail.repository import record
@@ -53,9 +54,11 @@ async def issue(
     """A signed access token for an authenticated client.
 
     `iat` is the database's time of the client's proof, as `before` of a revocation is the database's: replicas
-    whose clocks differ issue no token that outlives a revocation.
+    whose clocks differ issue no token that outlives a revocation. Raises TemporarilyUnavailable so soon after
+    one that the gateway, which allows for `token_leeway_s` of skew, would refuse the token for its whole life.
     """
     roles = sorted(granted_roles(client.roles, scope))
+    await _refuse_void(session, settings, client)
     issued_at = int(client.at.timestamp())
     claims: dict[str, Any] = {
         "iss": settings.issuer,
@@ -75,6 +78,19 @@ async def issue(
         claims["district"] = client.district
     token = await keys.sign(session, claims, typ=TYPE)
     return Issued(token, claims["jti"], claims["scope"])
+
+
+async def _refuse_void(session: AsyncSession, settings: AuthSettings, client: AuthenticatedClient) -> None:
+    revoked = await repository.last_revoked(session, client.client_id, client.at)
+    if revoked is None:
+        return
+    # The gateway's rule, turned round: void is what was issued up to this second.
+    wait_s = math.floor(revoked.timestamp() + settings.token_leeway_s) + 1 - int(client.at.timestamp())
+    if wait_s > 0:
+        raise TemporarilyUnavailable(
+            "the tokens of this client were revoked just now: a new one would not be accepted yet",
+            retry_after_s=wait_s,
+        )
 
 
 async def revoke_own(
@@ -130,5 +146,5 @@ async def revoke(
 async def revoke_all_of(
     session: AsyncSession, settings: AuthSettings, client_id: str, *, by: str, reason: str
 ) -> RevocationOut:
-    """Void every token a client holds now; tokens it is given later are good."""
+    """Void every token a client holds now; it is given no other before that would be good."""
     return await revoke(session, settings, client_id=client_id, by=by, reason=reason)

@@ -16,7 +16,13 @@ from edulake.common.standards.contract import Owner
 
 #: The steps of the grading scheme, each a line of the policy.
 STEPS = {"owner": "application.owner_step", "security_admin": "application.security_admin_step"}
-STATES = {"pending": "在审批中", "approved": "已批准", "refused": "已拒绝", "withdrawn": "已撤回"}
+STATES = {
+    "pending": "在审批中",
+    "approved": "已批准",
+    "refused": "已拒绝",
+    "withdrawn": "已撤回",
+    "ended": "已终止",
+}
 
 
 class OwnApplication(Forbidden):

@@ -6,6 +6,8 @@ from urllib.parse import quote
 import httpx
 from edulake.catalog.application.schemas import ApplicationIn
 from edulake.catalog.models import Resource
+from edulake.catalog.resource.listing import is_callable
+from edulake.catalog.resource.service import api_of
 from edulake.catalog.settings import CatalogSettings
 from edulake.common.errors import Forbidden, Unavailable, Unprocessable
 from edulake.common.identity import InternalClient, Subject
@@ -19,8 +21,8 @@ class NotCallable(Unprocessable):
 def check(wanted: ApplicationIn, resource: Resource, resources: Resources) -> None:
     """Raises a problem that names the field when the resource cannot be granted as asked."""
     settings = cast(CatalogSettings, resources.settings)
-    api = resources.standards.apis.get(resource.name) if resource.kind == "api" else None
-    if api is None or resource.level >= 5 or resource.share_type == "不予共享":
+    api = api_of(resource, resources.standards) if resource.kind == "api" else None
+    if api is None or not is_callable(api.level, resource.share_type):
         raise NotCallable(
             f"{resource.title} 不是可调用的接口",
             f"{resource.id} is no callable API",

@@ -5,7 +5,9 @@ from datetime import datetime
 
 from edulake.catalog.application.schemas import ApplicationOut
 from edulake.catalog.grant import repository as grants
+from edulake.catalog.grant.service import usual_mask
 from edulake.catalog.models import Resource
+from edulake.catalog.resource.service import api_of, contract_of
 from edulake.common.errors import Problem
 from edulake.common.standards import FieldContract, Standards
 from pydantic import BaseModel
@@ -52,6 +54,10 @@ class Pack(BaseModel):
     #: Columns of the API that were not asked for.
     left_out: list[str]
     concerns_minors: bool
+    #: From the personal level on the quota can only be lowered.
+    is_personal: bool
+    #: The masks that hold when the approver says no others.
+    usual_mask: str
     holders: list[Holder]
     more_holders: bool
     #: Why the caller may not take the present step, in Chinese; empty: he may.
@@ -66,8 +72,7 @@ async def pack_of(
     standards: Standards,
 ) -> Pack:
     """The pack, with what hinders the caller from taking the present step."""
-    contract = standards.datasets[resource.dataset]
-    api = standards.apis[resource.name]
+    contract, api = contract_of(resource, standards), api_of(resource, standards)
     asked = application.columns or list(api.columns)
     columns = [_column(contract.field(name)) for name in api.columns if name in asked]
     held = await grants.on_resource(session, resource.id, MAX_HOLDERS + 1)
@@ -82,6 +87,8 @@ async def pack_of(
         columns=columns,
         left_out=[name for name in api.columns if name not in asked],
         concerns_minors=any(column.identifies == "minor" for column in columns),
+        is_personal=api.is_personal,
+        usual_mask=usual_mask(api, asked, standards),
         holders=[_holder(one) for one in held[:MAX_HOLDERS] if one.grant.client_id != application.client_id],
         more_holders=len(held) > MAX_HOLDERS,
         hindrance=f"{hindrance.detail_zh}。" if hindrance else "",

@@ -30,6 +30,12 @@ async def lock(session: AsyncSession, application_id: UUID) -> Application | Non
     return found
 
 
+async def lock_pending(session: AsyncSession) -> list[Application]:
+    """Every open application, held for change."""
+    query = select(Application).where(Application.status == "pending").order_by(Application.id)
+    return list(await session.scalars(query.with_for_update()))
+
+
 async def decisions_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list[Decision]]:
     query = select(Decision).where(Decision.application_id.in_(ids)).order_by(Decision.decided_at)
     found: dict[UUID, list[Decision]] = {}
@@ -41,6 +47,11 @@ async def decisions_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID,
 async def grants_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, UUID]:
     query = select(GrantRow.application_id, GrantRow.grant_id).where(GrantRow.application_id.in_(ids))
     return {row.application_id: row.grant_id for row in await session.execute(query)}
+
+
+async def titles_of(session: AsyncSession, resource_ids: Sequence[str]) -> dict[str, str]:
+    query = select(Resource.id, Resource.title).where(Resource.id.in_(resource_ids))
+    return {row.id: row.title for row in await session.execute(query)}
 
 
 async def list_after(

@@ -4,8 +4,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
+from edulake.catalog.grant.terms import NETWORKS_MAX
+from edulake.common.standards.tables import MaskLevel
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+Entry = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=500)]
 
 
@@ -19,6 +22,9 @@ class ApplicationIn(BaseModel):
     scenario: Words
     columns: list[str] = Field(default_factory=list, max_length=200, description="空表示接口的全部字段")
     districts: list[str] = Field(default_factory=list, max_length=50, description="空表示全市")
+    ip_ranges: list[Entry] = Field(
+        default_factory=list, max_length=NETWORKS_MAX, description="调用来源的 IP 地址或网段；空表示不限"
+    )
     days: int = Field(ge=1)
     promises: bool
 
@@ -26,7 +32,8 @@ class ApplicationIn(BaseModel):
 class DecisionIn(BaseModel):
     """A step decided; a refusal needs words, which the requester reads.
 
-    The last approval may state the quota; otherwise the settings' defaults for the level hold.
+    The last approval may state the terms: the quota (else the settings' defaults for the level), the masks
+    (else the grading scheme's) and the networks (else those asked for; an empty list: any).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -34,6 +41,10 @@ class DecisionIn(BaseModel):
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
     rate_per_s: int | None = Field(default=None, ge=1, description="每秒调用次数；空为默认")
     day_quota: int | None = Field(default=None, ge=1, description="每日调用次数；空为默认")
+    mask_level: MaskLevel | None = Field(default=None, description="脱敏程度；空为默认")
+    ip_allow: list[Entry] | None = Field(
+        default=None, max_length=NETWORKS_MAX, description="允许的来源；空为按申请，空列表为不限"
+    )
 
 
 class DecisionOut(BaseModel):
@@ -52,6 +63,8 @@ class ApplicationOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
     id: UUID
     resource_id: str
+    #: Also of a resource that the standards no longer name.
+    resource_title: str = ""
     client_id: str
     requested_by: str
     requested_by_name: str
@@ -60,10 +73,12 @@ class ApplicationOut(BaseModel):
     scenario: str
     columns: list[str]
     districts: list[str]
+    ip_ranges: list[str]
     days: int
     level: int
     steps: list[str]
     status: str
+    ended_reason: str | None
     created_at: datetime
     decided_at: datetime | None
     decisions: list[DecisionOut] = Field(default_factory=list)

@@ -8,9 +8,10 @@ from edulake.catalog.application.access import answering, facts_of, hindrance, o
 from edulake.catalog.application.checks import check, require_own_client
 from edulake.catalog.application.pack import Pack, pack_of
 from edulake.catalog.application.schemas import ApplicationIn, ApplicationOut, DecisionIn, DecisionOut
-from edulake.catalog.grant.service import Quota, ceiling, issue
+from edulake.catalog.grant.service import ceiling, issue
+from edulake.catalog.grant.terms import Quota, Terms, networks_of
 from edulake.catalog.models import Application, Decision, Resource
-from edulake.catalog.resource.service import approvals_for
+from edulake.catalog.resource.service import api_of, approvals_for
 from edulake.catalog.resource.service import get as get_resource
 from edulake.common.clock import now
 from edulake.common.errors import Conflict, Forbidden, NotFound, Unprocessable
@@ -47,7 +48,8 @@ async def apply(
         steps=approvals_for(resource.level, resources.standards),
         status="pending",
         created_at=now(),
-        **wanted.model_dump(exclude={"promises"}),
+        ip_ranges=networks_of(wanted.ip_ranges, "body.ip_ranges"),
+        **wanted.model_dump(exclude={"promises", "ip_ranges"}),
     )
     try:
         await repository.add(session, row)
@@ -69,10 +71,11 @@ async def decide(
     hindered = hindrance(subject, row, resource, decided)
     if hindered is not None:
         raise hindered
+    api = api_of(resource, resources.standards)
     step = str(row.steps[len(decided)])
     if wanted.decision == "refuse" and len(wanted.reason) < 4:
         raise Unprocessable("拒绝须说明理由", "a refusal needs a reason", where="body.reason")
-    quota = _quota(wanted, ceiling(row.level, resources), makes_grant=_grants(wanted, step, row))
+    terms = _terms(wanted, ceiling(row.level, resources), makes_grant=_grants(wanted, step, row))
     decision = Decision(
         application_id=row.id,
         step=step,
@@ -89,7 +92,7 @@ async def decide(
     elif step == row.steps[-1]:
         row.status, row.decided_at = "approved", now()
         await session.flush()
-        await issue(session, row, resources, quota)
+        await issue(session, row, api, resources, terms)
     await session.flush()
     return (await describe(session, [row]))[0]
 
@@ -98,21 +101,21 @@ def _grants(wanted: DecisionIn, step: str, row: Application) -> bool:
     return wanted.decision == "approve" and step == row.steps[-1]
 
 
-def _quota(wanted: DecisionIn, most: Quota, *, makes_grant: bool) -> Quota:
+def _terms(wanted: DecisionIn, most: Quota, *, makes_grant: bool) -> Terms:
     """What the approver allows, within the ceiling; only the decision that makes the grant says it."""
-    said = Quota(wanted.rate_per_s, wanted.day_quota)
-    for name, value, limit in zip(Quota._fields, said, most, strict=True):
-        if value is None:
-            continue
-        if not makes_grant:
+    for name in ("rate_per_s", "day_quota", "mask_level", "ip_allow"):
+        if getattr(wanted, name) is not None and not makes_grant:
             raise Unprocessable(
-                "额度由最后一个审批环节给出",
-                "the quota is stated with the last approval",
+                "额度、脱敏程度与来源由最后一个审批环节给出",
+                "quota, masks and networks are stated with the last approval",
                 where=f"body.{name}",
             )
-        if limit is not None and value > limit:
+    quota = Quota(wanted.rate_per_s, wanted.day_quota)
+    for name, value, limit in zip(Quota._fields, quota, most, strict=True):
+        if value is not None and limit is not None and value > limit:
             raise Unprocessable(f"最多 {limit}", f"at most {limit}", where=f"body.{name}")
-    return said
+    allowed = None if wanted.ip_allow is None else networks_of(wanted.ip_allow, "body.ip_allow")
+    return Terms(quota, wanted.mask_level, allowed)
 
 
 async def withdraw(session: AsyncSession, application_id: UUID, subject: Subject) -> ApplicationOut:
@@ -160,12 +163,14 @@ async def describe(session: AsyncSession, rows: list[Application]) -> list[Appli
     ids = [row.id for row in rows]
     decisions = await repository.decisions_of(session, ids)
     grants = await repository.grants_of(session, ids)
+    titles = await repository.titles_of(session, [row.resource_id for row in rows])
     found = []
     for row in rows:
         out = ApplicationOut.model_validate(row)
         out.decisions = [DecisionOut.model_validate(one) for one in decisions.get(row.id, [])]
         out.waiting_for = row.steps[len(out.decisions)] if row.status == "pending" else None
         out.grant_id = grants.get(row.id)
+        out.resource_title = titles[row.resource_id]
         found.append(out)
     return found
 

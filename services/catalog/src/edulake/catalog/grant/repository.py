@@ -32,6 +32,12 @@ async def lock(session: AsyncSession, grant_id: UUID) -> GrantRow | None:
     return found
 
 
+async def lock_active(session: AsyncSession) -> list[GrantRow]:
+    """Every active grant, held for change."""
+    query = select(GrantRow).where(GrantRow.status == "active").order_by(GrantRow.grant_id)
+    return list(await session.scalars(query.with_for_update()))
+
+
 async def ended(session: AsyncSession, at: datetime, limit: int) -> list[GrantRow]:
     """Active grants whose time is over, held for change; another process skips them."""
     query = select(GrantRow).where(GrantRow.status == "active", GrantRow.valid_until <= at)

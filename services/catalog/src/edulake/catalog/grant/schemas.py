@@ -22,6 +22,8 @@ class GrantOut(BaseModel):
     mask_level: str
     valid_from: datetime
     valid_until: datetime
+    #: Networks the calls may come from; empty: any.
+    ip_allow: list[str]
     rate_per_s: int
     day_quota: int
     level: int

@@ -1,11 +1,13 @@
 """Making and ending grants; each change is announced in the transaction that makes it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 from uuid import UUID, uuid4
 
 from edulake.catalog.grant import repository
 from edulake.catalog.grant.access import scope_of
+from edulake.catalog.grant.terms import Quota, Terms
 from edulake.catalog.models import Application, GrantRow
 from edulake.catalog.settings import CatalogSettings
 from edulake.common.bus import announce
@@ -14,27 +16,20 @@ from edulake.common.errors import Conflict, Forbidden, NotFound
 from edulake.common.events import AccessGrantChanged
 from edulake.common.identity import Subject
 from edulake.common.service import Resources
+from edulake.common.standards import PERSONAL_LEVEL, ApiDefinition, Standards
+from edulake.common.standards.tables import MaskLevel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 EXPIRE_BATCH_ROWS = 200
-PERSONAL_LEVEL = 3
 Change = Literal["granted", "revoked", "expired", "amended"]
 
 
-class Quota(NamedTuple):
-    """Calls a second and a day that an approver allows; None leaves it to the settings."""
-
-    rate_per_s: int | None = None
-    day_quota: int | None = None
-
-
 async def issue(
-    session: AsyncSession, application: Application, resources: Resources, quota: Quota
+    session: AsyncSession, application: Application, api: ApiDefinition, resources: Resources, terms: Terms
 ) -> GrantRow:
     """Make the grant of an approved application; it replaces the client's earlier one for the same API."""
-    api = resources.standards.apis[application.resource_id.removeprefix("api:")]
     twins = await repository.active_twin(session, application.client_id, api.name)
-    allowed = _allowed(quota, application.level, resources)
+    allowed = _allowed(terms.quota, application.level, resources)
     moment = now()
     row = GrantRow(
         grant_id=uuid4(),
@@ -46,10 +41,10 @@ async def issue(
         purpose=application.purpose,
         columns=application.columns or list(api.columns),
         districts=application.districts,
-        mask_level="standard",
+        mask_level=terms.mask_level or usual_mask(api, application.columns, resources.standards),
         valid_from=moment,
         valid_until=moment + timedelta(days=application.days),
-        ip_allow=[],
+        ip_allow=application.ip_ranges if terms.ip_allow is None else terms.ip_allow,
         rate_per_s=allowed.rate_per_s,
         day_quota=allowed.day_quota,
         level=application.level,
@@ -59,8 +54,15 @@ async def issue(
     await repository.add(session, row)
     await _announce(session, row, "granted")
     for twin in twins:  # after the new one is announced, so that no gateway is without either
-        await _end(session, twin, "revoked", "catalog", "由新的授权替代")
+        await end(session, twin, "revoked", "catalog", "由新的授权替代")
     return row
+
+
+def usual_mask(api: ApiDefinition, asked: Sequence[str], standards: Standards) -> MaskLevel:
+    """The masks that hold when nobody says others: the grading scheme's where minors are shown, else standard."""
+    contract = standards.datasets[api.dataset]
+    shown = [contract.field(name) for name in asked or api.columns if name in api.columns]
+    return standards.grading.minor_mask if any(f.identifies == "minor" for f in shown) else "standard"
 
 
 def ceiling(level: int, resources: Resources) -> Quota:
@@ -105,7 +107,7 @@ async def revoke(session: AsyncSession, grant_id: UUID, reason: str, subject: Su
         )
     if row is None or row.status != "active":
         raise Conflict("授权已经结束", "the grant has ended already")
-    await _end(session, row, "revoked", subject.id, reason)
+    await end(session, row, "revoked", subject.id, reason)
     return row
 
 
@@ -113,13 +115,14 @@ async def expire_ended(session: AsyncSession) -> int:
     """End the grants whose time is over; how many there were."""
     rows = await repository.ended(session, now(), EXPIRE_BATCH_ROWS)
     for row in rows:
-        await _end(session, row, "expired", "catalog", "有效期已满")
+        await end(session, row, "expired", "catalog", "有效期已满")
     return len(rows)
 
 
-async def _end(
+async def end(
     session: AsyncSession, row: GrantRow, status: Literal["revoked", "expired"], by: str, reason: str
 ) -> None:
+    """End a grant and say so; `reason` is read by its holder."""
     row.status, row.ended_by, row.ended_reason, row.changed_at = status, by, reason, now()
     await session.flush()
     await _announce(session, row, status)

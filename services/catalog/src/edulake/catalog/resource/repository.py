@@ -4,9 +4,10 @@ import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from edulake.catalog.models import Application, Favourite, GrantRow, Resource
+from edulake.catalog.models import Application, Favourite, GrantRow, Publication, Resource
 from edulake.common.policy import Care
 from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
@@ -45,7 +46,8 @@ class Question:
         if self.pieces:
             words = [2 * _number_in(Resource.search_text, self.pieces) >= len(self.pieces)]
         choices = [getattr(Resource, facet) == value for facet, value in self.chosen.items()]
-        return words + choices + ([_follows(self.follower)] if self.followed_only else [])
+        stands = [Resource.withdrawn_at.is_(None)]
+        return stands + words + choices + ([_follows(self.follower)] if self.followed_only else [])
 
 
 def _in(text: Any, word: str) -> ColumnElement[bool]:
@@ -124,8 +126,40 @@ async def upsert(session: AsyncSession, facts: dict[str, Any]) -> None:
     await session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes))
 
 
+async def lock_listing(session: AsyncSession) -> None:
+    """One listing at a time until the transaction ends: two processes may start, or an event come, at once."""
+    await session.execute(text("LOCK TABLE catalog.publication IN SHARE ROW EXCLUSIVE MODE"))
+
+
+async def put_publication(session: AsyncSession, facts: dict[str, Any]) -> None:
+    statement = insert(Publication).values(**facts)
+    await session.execute(statement.on_conflict_do_update(index_elements=["dataset"], set_=facts))
+
+
+async def publications(session: AsyncSession) -> list[Publication]:
+    return list(await session.scalars(select(Publication).order_by(Publication.dataset)))
+
+
+async def resources_of(session: AsyncSession, dataset: str | None = None) -> list[Resource]:
+    """Every resource as it stands now, withdrawn ones too; of one dataset where one is named."""
+    query = select(Resource).order_by(Resource.id).execution_options(populate_existing=True)
+    return list(await session.scalars(query.where(Resource.dataset == dataset) if dataset else query))
+
+
+async def withdraw(session: AsyncSession, ids: Sequence[str], at: datetime) -> list[Resource]:
+    """Take resources out of the catalogue; who knows their id still finds them, and since when they are gone."""
+    rows = list(await session.scalars(select(Resource).where(Resource.id.in_(ids)))) if ids else []
+    for row in rows:
+        row.withdrawn_at = at
+    await session.flush()
+    return rows
+
+
 async def summary(session: AsyncSession) -> dict[str, int]:
-    kinds = dict((await session.execute(select(Resource.kind, func.count()).group_by(Resource.kind))).all())
+    listed = (
+        select(Resource.kind, func.count()).where(Resource.withdrawn_at.is_(None)).group_by(Resource.kind)
+    )
+    kinds = dict((await session.execute(listed)).all())
     pending = select(func.count()).where(Application.status == "pending")
     active = select(func.count()).where(GrantRow.status == "active")
     return {

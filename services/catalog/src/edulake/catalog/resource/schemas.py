@@ -41,6 +41,8 @@ class ResourceDetail(ResourceSummary):
     related: list[str]
     content_digest: str
     first_published_at: datetime
+    #: Since when it is no longer in the catalogue; null: it stands.
+    withdrawn_at: datetime | None = None
     #: What the caller must say when applying, and who decides.
     approvals: list[str]
     columns: list[str]

@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from edulake.catalog.favourite.repository import follows
-from edulake.catalog.models import Resource
+from edulake.catalog.models import Publication, Resource
 from edulake.catalog.resource import repository
+from edulake.catalog.resource.listing import Facts, reconcile
 from edulake.catalog.resource.repository import Question
 from edulake.catalog.resource.schemas import ResourceDetail, ResourceSummary, SearchResult
 from edulake.catalog.resource.words import pieces_of, plain
-from edulake.common.errors import NotFound
+from edulake.common.clock import now
+from edulake.common.errors import Conflict, NotFound
 from edulake.common.events import PublishedDatasetUpdated
 from edulake.common.paging import BadCursor, decode_cursor, page_of
 from edulake.common.standards import ApiDefinition, Contract, FieldContract, Standards
@@ -18,82 +20,44 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 #: 分类码 of the guide: 3 = 部门类; 07 is our own number for education until the city gives one.
 CLASS_CODE = "307"
+#: What is remembered of a publication.
+PUBLISHED = ("dataset", "version", "row_count", "content_digest", "level", "published_at")
 #: The order of what is found by pieces; nobody asks for it by name.
 CLOSEST = "closest"
-#: 数据类型 of the guide.
-ITEM_TYPES = {"string": "C", "code": "C", "integer": "I", "decimal": "N", "date": "D", "boolean": "L"}
 
 
 async def list_published(session: AsyncSession, facts: PublishedDatasetUpdated, standards: Standards) -> None:
-    """Bring the dataset and every API over it into the catalogue, or up to date."""
-    contract = standards.datasets.get(facts.dataset)
-    if contract is None:
-        return
-    apis = [api for api in standards.apis.values() if api.dataset == facts.dataset]
-    own = f"dataset:{contract.name}"
-    related = [f"api:{api.name}" for api in apis]
-    await repository.upsert(session, await _facts(session, own, contract, facts, None, related))
-    for api in apis:
-        await repository.upsert(
-            session, await _facts(session, f"api:{api.name}", contract, facts, api, [own])
-        )
+    """Remember what is published, and bring the dataset and every API over it into the catalogue or up to date."""
+    published = {name: getattr(facts, name) for name in PUBLISHED}
+    await repository.lock_listing(session)
+    await repository.put_publication(session, published)
+    known = await repository.resources_of(session, facts.dataset)
+    changes = reconcile(standards, [Publication(**published)], {row.id: row for row in known})
+    await _list(session, changes.listed)
 
 
-async def _facts(
-    session: AsyncSession,
-    resource_id: str,
-    contract: Contract,
-    facts: PublishedDatasetUpdated,
-    api: ApiDefinition | None,
-    related: list[str],
-) -> dict[str, Any]:
-    known = await repository.find(session, resource_id)
-    code = known.code if known else f"{CLASS_CODE}/{await repository.next_serial(session):06d}"
-    kind = "api" if api else "dataset"
-    title = api.title if api else contract.title
-    summary = (api.summary if api else contract.summary)[:256]
-    wanted = set(api.columns) if api else None
-    items = [
-        {
-            "name": field.name,
-            "title": field.title,
-            "type": ITEM_TYPES[field.type],
-            "level": field.level,
-            "description": field.description,
+async def follow_standards(session: AsyncSession, standards: Standards) -> list[Resource]:
+    """Bring the whole catalogue to what the standards say now; the resources that were withdrawn by this."""
+    await repository.lock_listing(session)
+    known = {row.id: row for row in await repository.resources_of(session)}
+    changes = reconcile(standards, await repository.publications(session), known)
+    await _list(session, changes.listed)
+    return await repository.withdraw(session, changes.withdrawn, now())
+
+
+async def _list(session: AsyncSession, listed: list[Facts]) -> None:
+    for facts in listed:
+        known = await repository.find(session, facts["id"])
+        code = known.code if known else f"{CLASS_CODE}/{await repository.next_serial(session):06d}"
+        words = [facts[part] for part in ("id", "title", "summary", "theme", "domain", "organisation")]
+        words += [code, *(str(item[part]) for item in facts["items"] for part in ("title", "name"))]
+        own = {
+            "code": code,
+            "first_published_at": now(),
+            "withdrawn_at": None,
+            "search_text": plain(" ".join(words)),
         }
-        for field in contract.fields
-        if field.protect.share != "drop" and (wanted is None or field.name in wanted)
-    ]
-    words = [title, summary, contract.title, contract.theme, contract.domain, resource_id]
-    words += [contract.owner.organisation, code]
-    words += [str(item[part]) for item in items for part in ("title", "name")]
-    return {
-        "id": resource_id,
-        "code": code,
-        "kind": kind,
-        "name": api.name if api else contract.name,
-        "dataset": contract.name,
-        "title": title,
-        "summary": summary,
-        "domain": contract.domain,
-        "theme": contract.theme,
-        "organisation": contract.owner.organisation,
-        "contact": contract.owner.contact,
-        "share_type": contract.share_type,
-        "share_condition": contract.share_condition,
-        "share_way": "调用在线服务" if api else "联机查询",
-        "open_type": contract.open_type,
-        "update_cycle": contract.update_cycle,
-        "level": max(api.level, facts.level) if api else facts.level,
-        "items": items,
-        "related": related,
-        "published_version": facts.version,
-        "row_count": facts.row_count,
-        "content_digest": facts.content_digest,
-        "first_published_at": facts.published_at,
-        "published_at": facts.published_at,
-        "search_text": plain(" ".join(words)),
-    }
+        await repository.upsert(session, {**facts, **own})
 
 
 async def search(
@@ -152,6 +116,36 @@ async def get(session: AsyncSession, resource_id: str) -> Resource:
     return found
 
 
+class ResourceWithdrawn(Conflict):
+    code, title_zh, title_en = "resource-withdrawn", "资源已撤下", "The resource was withdrawn"
+
+
+def contract_of(resource: Resource, standards: Standards) -> Contract:
+    """The contract of its dataset; ResourceWithdrawn when the standards no longer have it."""
+    contract = standards.datasets.get(resource.dataset)
+    if contract is None or resource.withdrawn_at is not None:
+        raise _withdrawn(resource)
+    return contract
+
+
+def api_of(resource: Resource, standards: Standards) -> ApiDefinition:
+    """The definition of an API; ResourceWithdrawn when the standards no longer have it."""
+    contract_of(resource, standards)
+    api = standards.apis.get(resource.name)
+    if api is None:
+        raise _withdrawn(resource)
+    return api
+
+
+def _withdrawn(resource: Resource) -> ResourceWithdrawn:
+    return ResourceWithdrawn(
+        f"{resource.title} 已从共享目录撤下",
+        f"{resource.id} was withdrawn from the catalogue",
+        mend_zh="在资源目录中查找替代的资源",
+        mend_en="look for another resource in the catalogue",
+    )
+
+
 def approvals_for(level: int, standards: Standards) -> list[str]:
     """Roles that must approve, in order: the grading scheme's; a person decides even where it names none."""
     return list(standards.grading.level(level).approvals) or ["owner"]
@@ -161,7 +155,7 @@ async def detail(
     session: AsyncSession, resource_id: str, standards: Standards, subject: str
 ) -> ResourceDetail:
     row = await get(session, resource_id)
-    api = standards.apis.get(row.name) if row.kind == "api" else None
+    api = standards.apis.get(row.name) if row.kind == "api" and row.withdrawn_at is None else None
     facts = {name: getattr(row, name) for name in ResourceDetail.model_fields if hasattr(row, name)}
     facts["items"] = _protected(row, standards)
     return ResourceDetail(

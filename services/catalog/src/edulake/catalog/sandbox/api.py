@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from edulake.catalog.resource.service import api_of, contract_of
 from edulake.catalog.resource.service import get as get_resource
 from edulake.catalog.sandbox.call import answer
 from edulake.catalog.sandbox.rows import sample_rows
@@ -18,9 +19,8 @@ router = APIRouter(prefix="/api/catalog", tags=["sandbox"], dependencies=[allow(
 async def sample(resource_id: str, session: ReadSession, resources: Res) -> list[dict[str, Any]]:
     """Made-up rows with the fields and the masks of the resource."""
     resource = await get_resource(session, resource_id)
-    contract = resources.standards.datasets[resource.dataset]
-    rows = sample_rows(contract, resources.standards)
-    api = resources.standards.apis.get(resource.name) if resource.kind == "api" else None
+    rows = sample_rows(contract_of(resource, resources.standards), resources.standards)
+    api = api_of(resource, resources.standards) if resource.kind == "api" else None
     return [{name: row[name] for name in api.columns} for row in rows] if api else rows
 
 

@@ -20,6 +20,7 @@ from edulake.governance.run.verdict import PipelineOutcome, Verdict, decide
 from edulake.governance.run.withdrawal import take_out
 from edulake.governance.settings import GovernanceSettings
 from edulake.governance.steps.context import Context
+from edulake.governance.steps.faults import ContractFault
 
 log = logger(__name__)
 OnStep = Callable[[str, int, int], None]
@@ -57,6 +58,9 @@ class Executor:
         except BatchRefused as refused:
             log.warning("run refused", reason=refused.detail_en, **facts)
             await self._refuse(run, refused.detail_zh, refused.detail_en)
+        except ContractFault as fault:
+            log.error("contract cannot be carried out", fault=str(fault), **facts)
+            await self._refuse(run, *_contract_words(fault))
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - any failure is a failed try
             log.error("run failed", error=type(error).__name__, at=_place_of(error), **facts)
             await self._failed(run, *_words_of(error))
@@ -120,6 +124,14 @@ class Executor:
             await refuse(self._resources, run, reason_zh, reason_en)
         except LeaseLost:
             log.warning("lease lost", batch_id=run.batch_id)
+
+
+def _contract_words(fault: ContractFault) -> tuple[str, str]:
+    return (
+        f"数据集的标准有误，重试无用（{fault}）；数据原样保存，请联系数据治理工程师改正标准后重新处理",
+        f"the dataset's contract is at fault, no further try helps ({fault}); the delivery is kept as it is, "
+        "a steward mends the contract and reprocesses it",
+    )
 
 
 def _words_of(error: BaseException) -> tuple[str, str]:

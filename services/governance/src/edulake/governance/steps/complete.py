@@ -7,6 +7,7 @@ import polars as pl
 from edulake.common.standards import Link
 from edulake.governance.steps.context import Context, StepResult
 from edulake.governance.steps.derivations import DERIVATIONS, fill
+from edulake.governance.steps.faults import blaming
 
 
 def complete(frame: pl.DataFrame, context: Context) -> StepResult:
@@ -14,7 +15,8 @@ def complete(frame: pl.DataFrame, context: Context) -> StepResult:
     for link in context.contract.links:
         frame = _from_reference(frame, link, context)
     for derivation in context.contract.derive:
-        frame = DERIVATIONS[derivation.by](frame, derivation, context)
+        with blaming(f"{context.contract.name}: derive {derivation.field} by {derivation.by}"):
+            frame = DERIVATIONS[derivation.by].derive(frame, derivation, context)
     return StepResult(frame)
 
 

@@ -1,6 +1,7 @@
 """Derivations a contract may name in `derive`: each fills one field where it is empty, and says from what."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import polars as pl
 from edulake.common.gm import sm3_hex, tokenise_many
@@ -10,6 +11,21 @@ from edulake.governance.steps.align import NAME_SEPARATOR, meanings, place_of
 from edulake.governance.steps.context import Context, filled, mapping, raw
 
 Derive = Callable[[pl.DataFrame, Derivation, Context], pl.DataFrame]
+TEXT, CODE, NAMED = frozenset({"string"}), frozenset({"code"}), frozenset({"string", "code"})
+DATE, TRUTH = frozenset({"date"}), frozenset({"boolean"})
+
+
+class Derived(NamedTuple):
+    """A derivation and what it takes: the types of the field it fills and of its inputs, in their order.
+
+    The last `optional` inputs may be left out.
+    """
+
+    derive: Derive
+    gives: frozenset[str]
+    inputs: tuple[frozenset[str], ...]
+    optional: int = 0
+
 
 _STAGES = {
     "1": "幼儿园",
@@ -112,7 +128,7 @@ def _school_key(frame: pl.DataFrame, derivation: Derivation, context: Context) -
 def _birth_from_identity(frame: pl.DataFrame, derivation: Derivation, _context: Context) -> pl.DataFrame:
     """The whole date where none, or only the month, was delivered."""
     by_number = identity.birth(_number(derivation))
-    by_student_number = identity.birth_in(pl.col(derivation.inputs[1]))
+    by_student_number = identity.birth_in(_student_number(derivation))
     month_only = pl.col(filled(derivation.field)) == "first_of_month"
     fits = pl.col(derivation.field) == pl.coalesce(by_number, by_student_number).dt.truncate("1mo")
     frame = frame.with_columns(
@@ -128,17 +144,21 @@ def _sex_from_identity(frame: pl.DataFrame, derivation: Derivation, _context: Co
 
 def _number(derivation: Derivation) -> pl.Expr:
     """The valid identity number of the row, delivered or inside a G number."""
-    identity_number, student_number = derivation.inputs
-    delivered = pl.col(identity_number)
+    delivered = pl.col(derivation.inputs[0])
     return pl.coalesce(
-        pl.when(identity.is_valid(delivered)).then(delivered), identity.behind(pl.col(student_number))
+        pl.when(identity.is_valid(delivered)).then(delivered), identity.behind(_student_number(derivation))
     )
+
+
+def _student_number(derivation: Derivation) -> pl.Expr:
+    """Teachers and other grown-ups have none."""
+    return pl.col(derivation.inputs[1]) if derivation.inputs[1:] else pl.lit(None, pl.String)
 
 
 def _person_token(frame: pl.DataFrame, derivation: Derivation, context: Context) -> pl.DataFrame:
     """HMAC-SM3 of what identifies the person: joins across datasets, cannot be turned back."""
-    identity_number, student_number = derivation.inputs
-    person = frame.select(identity.person(pl.col(identity_number), pl.col(student_number))).to_series()
+    both = identity.person(pl.col(derivation.inputs[0]), _student_number(derivation))
+    person = frame.select(both.alias("person")).to_series()
     tokens = tokenise_many(context.rings.token, person.to_list(), "person")
     return frame.with_columns(pl.Series(derivation.field, tokens, dtype=pl.String))
 
@@ -152,14 +172,16 @@ def _under(age: Callable[[Context], int]) -> Derive:
     return derive
 
 
-DERIVATIONS: dict[str, Derive] = {
-    "bracketed_names": _bracketed_names,
-    "district_from_letters": _district_from_letters,
-    "school_stage": _school_stage,
-    "school_key": _school_key,
-    "birth_from_identity": _birth_from_identity,
-    "sex_from_identity": _sex_from_identity,
-    "person_token": _person_token,
-    "under_minor_age": _under(lambda context: context.standards.grading.minor_age),
-    "under_consent_age": _under(lambda context: context.standards.grading.consent_age),
+DERIVATIONS: dict[str, Derived] = {
+    "bracketed_names": Derived(_bracketed_names, TEXT, (TEXT,)),
+    "district_from_letters": Derived(_district_from_letters, CODE, (NAMED,)),
+    "school_stage": Derived(_school_stage, CODE, (NAMED, TEXT)),
+    "school_key": Derived(_school_key, TEXT, (NAMED, NAMED, TEXT)),
+    "birth_from_identity": Derived(_birth_from_identity, DATE, (TEXT, TEXT), optional=1),
+    "sex_from_identity": Derived(_sex_from_identity, CODE, (TEXT, TEXT), optional=1),
+    "person_token": Derived(_person_token, TEXT, (TEXT, TEXT), optional=1),
+    "under_minor_age": Derived(_under(lambda context: context.standards.grading.minor_age), TRUTH, (DATE,)),
+    "under_consent_age": Derived(
+        _under(lambda context: context.standards.grading.consent_age), TRUTH, (DATE,)
+    ),
 }

@@ -11,6 +11,7 @@ import polars as pl
 from edulake.common.mask import transform
 from edulake.common.standards import Rule
 from edulake.governance.steps.context import BAD, NOISE, ROW, Context, StepResult, finding, raw
+from edulake.governance.steps.faults import blaming
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def apply_rules(frame: pl.DataFrame, context: Context, checks: dict[str, Check])
     rules.sort(key=lambda rule: rule.kind not in NOISE_KINDS)
     findings, records = [], []
     for rule in rules:
-        frame, checked, failed = _judge(frame, rule, checks[rule.kind](rule, context))
+        with blaming(f"{context.contract.name}: rule {rule.id} of kind {rule.kind}"):
+            frame, checked, failed = _judge(frame, rule, checks[rule.kind](rule, context))
         records.append(record(rule, checked, failed.height))
         if failed.height:
             findings.append(_as_findings(failed, rule, context))

@@ -1,7 +1,7 @@
 """`/applications`: what I asked for, and what waits for my decision."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from edulake.portal.clients.reply import Reply
@@ -36,17 +36,21 @@ async def todo(desk: AtDesk, one: UUID | None = None, cursor: Cursor = "") -> HT
 async def decide(application_id: UUID, desk: AtDesk) -> Response:
     form = await desk.form()
     decision = form.get("decision")
-    wanted = {"decision": decision, "reason": form.get("reason"), **_quota(form, decision)}
+    wanted = {"decision": decision, "reason": form.get("reason"), **_terms(form, decision)}
     reply = await desk.post("catalog", f"{API}/{application_id}/decisions", wanted)
     if reply.trouble:
         return await _todo(desk, "", str(application_id), form, reply)
     return desk.go(f"/applications/todo?done={decision}")
 
 
-def _quota(form: Form, decision: str) -> dict[str, str]:
-    """What an approval states of the quota; an empty field leaves it to the settings."""
-    said = form.only(("rate_per_s", "day_quota")) if decision == "approve" else {}
-    return {name: value.strip() for name, value in said.items() if value.strip()}
+def _terms(form: Form, decision: str) -> dict[str, Any]:
+    """What an approval states of the terms; an empty quota leaves it to the settings, an empty list of networks
+    means any: what was asked for stands in the box beforehand."""
+    if decision != "approve":
+        return {}
+    said = form.only(("rate_per_s", "day_quota", "mask_level"))
+    terms: dict[str, Any] = {name: value.strip() for name, value in said.items() if value.strip()}
+    return {**terms, "ip_allow": form.lines("ip_allow")} if form.has("ip_allow") else terms
 
 
 async def _mine(desk: Desk, cursor: str, refusal: Reply) -> HTMLResponse:

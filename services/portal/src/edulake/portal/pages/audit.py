@@ -24,6 +24,7 @@ COLUMNS: Columns = {
     "级别": lambda one: one["level"],
     "结果": lambda one: one["status"],
     "次数": lambda one: one["calls"],
+    "记录数": lambda one: one["answered_records"],
     "使用目的": lambda one: one["purpose"],
     "授权编号": lambda one: one["grant_id"],
     "数据版本": lambda one: one["version"],

@@ -23,6 +23,8 @@ COLUMNS: Columns = {
     "字段": lambda one: "、".join(one["columns"]),
     "区": lambda one: "、".join(one["districts"]) or "全市",
     "级别": lambda one: one["level"],
+    "脱敏程度": lambda one: words.state(one["mask_level"], "mask"),
+    "调用来源": lambda one: "、".join(one["ip_allow"]) or "不限",
     "状态": lambda one: words.state(one["status"], "grant"),
     "生效": lambda one: words.exact(one["valid_from"]),
     "到期": lambda one: words.exact(one["valid_until"]),

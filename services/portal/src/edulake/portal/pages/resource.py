@@ -178,6 +178,7 @@ def _application(resource_id: str, form: Form) -> dict[str, Any]:
         "resource_id": resource_id,
         "columns": form.many("columns"),
         "districts": form.many("districts"),
+        "ip_ranges": form.lines("ip_ranges"),
         "promises": form.has("promises"),
     }
 

@@ -31,6 +31,8 @@ class Record:
     client_ip: str
     trace_id: str
     version: int
+    #: Tokens of the records answered, each once; at most a page of them for each key of the dataset.
+    records: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Head:
 
 
 def canonical(seq: int, record: Record) -> bytes:
-    """Length-prefixed fields in a fixed order, so that no two rows share their bytes."""
+    """Length-prefixed fields in a fixed order, the records last, so that no two rows share their bytes."""
     fields = (
         str(seq),
         str(round(record.at.timestamp() * 1_000_000)),
@@ -70,6 +72,7 @@ def canonical(seq: int, record: Record) -> bytes:
         record.client_ip,
         record.trace_id,
         str(record.version),
+        *record.records,
     )
     encoded = (field.encode() for field in fields)
     return b"".join(b"%d:%b" % (len(field), field) for field in encoded)

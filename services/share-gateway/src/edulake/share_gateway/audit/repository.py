@@ -28,10 +28,12 @@ INSERT INTO gateway.audit_head (seq, hash, kid, seal) VALUES (:seq, :hash, :kid,
 ON CONFLICT (only_row) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, kid = excluded.kid,
     seal = excluded.seal
 """)
+#: A row's tokens travel as one text: an array of arrays would be taken apart.
+_TAKEN = ", ".join("string_to_array(records, ' ')" if name == "records" else name for name in _COLUMNS)
 _APPEND = text(
-    f"INSERT INTO gateway.audit ({', '.join(_COLUMNS)}) SELECT * FROM unnest("  # noqa: S608 - constants only
+    f"INSERT INTO gateway.audit ({', '.join(_COLUMNS)}) SELECT {_TAKEN} FROM unnest("  # noqa: S608 - constants only
     + ", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')}[])" for name in _COLUMNS)
-    + ")"
+    + f") AS given ({', '.join(_COLUMNS)})"
 )
 _LINKS = text(
     f"SELECT {', '.join(_COLUMNS)} FROM gateway.audit WHERE seq > :after ORDER BY seq LIMIT :limit"  # noqa: S608
@@ -40,7 +42,8 @@ _LIST = text(f"""
 SELECT {", ".join(_COLUMNS)} FROM gateway.audit
 WHERE seq < :before AND (CAST(:client AS text) IS NULL OR client_id = :client)
   AND (CAST(:api AS text) IS NULL OR api = :api)
-  AND (CAST(:records AS text[]) IS NULL OR record <> '' AND record = ANY(CAST(:records AS text[])))
+  AND (CAST(:records AS text[]) IS NULL OR record <> '' AND record = ANY(CAST(:records AS text[]))
+       OR records <> '{{}}' AND records && CAST(:records AS text[]))
 ORDER BY seq DESC LIMIT :limit
 """)  # noqa: S608 - constants only
 _USAGE = text("""
@@ -78,6 +81,7 @@ async def head(session: AsyncSession | ReadOnlySession) -> Head | None:
 async def append(session: AsyncSession, links: Sequence[Link], new_head: Head) -> None:
     """Add links behind the locked head."""
     columns: dict[str, list[Any]] = {name: [getattr(link.record, name) for link in links] for name in _FIELDS}
+    columns["records"] = [" ".join(link.record.records) for link in links]
     columns["seq"] = [link.seq for link in links]
     columns["kid"] = [link.kid for link in links]
     columns["hash"] = [link.hash for link in links]
@@ -101,7 +105,10 @@ async def newest(
     before: int,
     limit: int,
 ) -> list[Link]:
-    """Links that match, newest first, with a sequence number below `before`; `records`: one of these tokens."""
+    """Links that match, newest first, with a sequence number below `before`.
+
+    `records`: one of these tokens stands for what was asked, or for a record that was answered.
+    """
     wanted = None if records is None else list(records)
     scope = {"client": client, "api": api, "records": wanted, "before": before, "limit": limit}
     return [link_of(row) for row in (await session.execute(_LIST, scope)).mappings()]
@@ -121,5 +128,5 @@ async def usage_today(session: ReadOnlySession, clients: Sequence[str]) -> Seque
 
 
 def link_of(row: RowMapping) -> Link:
-    record = Record(**{name: row[name] for name in _FIELDS})
+    record = Record(**{**{name: row[name] for name in _FIELDS}, "records": tuple(row["records"])})
     return Link(row["seq"], record, row["kid"], bytes(row["hash"]))

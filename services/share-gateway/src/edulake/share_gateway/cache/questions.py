@@ -3,7 +3,6 @@
 from edulake.share_gateway.engine.definition import CompiledApi
 from edulake.share_gateway.engine.execute import Engine
 from edulake.share_gateway.engine.query import Call
-from edulake.share_gateway.limits.leases import PERSONAL_LEVEL
 
 KEPT_CALLS = 4096
 QUERY_MAX_BYTES = 512
@@ -22,7 +21,7 @@ class Questions:
         if known is not None:
             return known
         call = self._engine.validate(api, query)
-        if api.level < PERSONAL_LEVEL and call.after is None and len(query) <= QUERY_MAX_BYTES:
+        if not api.is_personal and call.after is None and len(query) <= QUERY_MAX_BYTES:
             if len(self._known) >= KEPT_CALLS:
                 del self._known[next(iter(self._known))]
             self._known[api.name, query] = call

@@ -69,8 +69,8 @@ def list_statement(api: CompiledApi, shape: Shape, version: int) -> str:
     """SQL of a page.
 
     Arguments: the values of `given`, the districts (text[]) if scoped, the last row's `_n` if paged, then
-    the page size. Result: one row: the records as a JSON array in UTF-8 bytes, whether more follow, and the
-    `_n` of the page's last row.
+    the page size. Result: one row: the records as a JSON array in UTF-8 bytes, whether more follow, the
+    `_n` of the page's last row, and of personal data the keys of the records, each as `_keys` makes them.
     """
     arguments = _Arguments()
     table = table_name(api.dataset, version)
@@ -80,22 +80,31 @@ def list_statement(api: CompiledApi, shape: Shape, version: int) -> str:
         last = f'SELECT {order} FROM {table} WHERE "_n" = {arguments.take("bigint")}'
         where.append(f"({order}) > ({last})")
     size = arguments.take("bigint")
+    keys = _keys(api)
+    answered = f", (array_agg(k))[1:{size}] AS keys" if keys else ""
     return (  # identifiers from the allow-list, everything else bound
         f"SELECT convert_to('[' || coalesce(array_to_string((array_agg(j))[1:{size}], ','), '') || ']', 'UTF8')"
-        f" AS records, count(*) > {size} AS more, (array_agg(n))[{size}] AS last FROM ("
-        f'SELECT ({_row_json(api, shape)})::text AS j, "_n" AS n FROM {table} t{_where(where)}'
+        f" AS records, count(*) > {size} AS more, (array_agg(n))[{size}] AS last{answered} FROM ("
+        f'SELECT ({_row_json(api, shape)})::text AS j, "_n" AS n{keys} FROM {table} t{_where(where)}'
         f" ORDER BY {order} LIMIT {size} + 1) page"
     )
 
 
 def one_statement(api: CompiledApi, shape: Shape, version: int) -> str:
-    """SQL of one record: no row when absent, else one row with the record as JSON in UTF-8 bytes."""
+    """SQL of one record: no row when absent, else one row: the record as JSON in UTF-8 bytes, and its keys."""
     arguments = _Arguments()
     where = _conditions(api, shape, arguments)
     return (
-        f"SELECT convert_to(({_row_json(api, shape)})::text, 'UTF8') AS record"
+        f"SELECT convert_to(({_row_json(api, shape)})::text, 'UTF8') AS record{_keys(api)}"
         f" FROM {table_name(api.dataset, version)} t{_where(where)} LIMIT 1"
     )
+
+
+def _keys(api: CompiledApi) -> str:
+    """A column `k`: the key columns of a personal record as a JSON array of texts; nothing for general data."""
+    names = dict.fromkeys(name for group in api.record_keys for name in group)
+    texts = ", ".join(f"t.{quoted(name)}::text" for name in names)
+    return f", json_build_array({texts})::text AS k" if names else ""
 
 
 class _Arguments:

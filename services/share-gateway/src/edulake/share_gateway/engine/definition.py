@@ -2,7 +2,8 @@
 
 `define` is the gate between data (`standards/apis/*.yaml`) and SQL. Whatever it lets through is safe to
 compile: every identifier is a served field of the contract, every parameter is typed and bounded.
-It fails closed: an API that does not fit its contract is refused at start and never half served.
+What does not fit was refused when the standards were loaded, in the words of `common.standards.apis`; asked
+again here, because SQL is made of it.
 """
 
 import hashlib
@@ -11,18 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from edulake.common.standards import ApiDefinition, CodeTable, Contract, FieldContract, Parameter
-
-#: Names that a list call uses for paging; a parameter may not take them.
-PAGING = frozenset({"cursor", "limit"})
-#: The types a column may have for a parameter of each type.
-FITTING = {
-    "string": {"string", "code"},
-    "integer": {"integer"},
-    "date": {"date"},
-    "boolean": {"boolean"},
-}
-_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
+from edulake.common.standards import (
+    PERSONAL_LEVEL,
+    ApiDefinition,
+    CodeTable,
+    Contract,
+    FieldContract,
+    Parameter,
+)
+from edulake.common.standards.apis import PAGING, misfits
 
 Strict = Literal["hide", "year"]
 SqlType = Literal["text", "bigint", "numeric", "date", "boolean"]
@@ -96,6 +94,7 @@ class CompiledApi:
     version: str
     title: str
     level: int
+    is_personal: bool
     kind: Literal["list", "one"]
     dataset: str
     columns: tuple[str, ...]
@@ -105,6 +104,9 @@ class CompiledApi:
     page_max: int
     cache_s: int
     fields: Mapping[str, Column]
+    #: What the audit must know of each answered row, beyond what is shown: groups of key columns, each of which
+    #: stands for one record or person. None for general data.
+    record_keys: tuple[tuple[str, ...], ...]
     definition: ApiDefinition
     #: Every name a call may use, and those it must.
     names: frozenset[str]
@@ -113,25 +115,26 @@ class CompiledApi:
     stamp: bytes
 
 
-def define(
-    api: ApiDefinition, contract: Contract, codes: Mapping[str, CodeTable] | None = None
-) -> CompiledApi:
-    """Check `api` against `contract`; DefinitionError says what does not fit.
-
-    `codes` are the code tables by name; without them a parameter's code is checked by length only.
-    """
+def define(api: ApiDefinition, contract: Contract, codes: Mapping[str, CodeTable]) -> CompiledApi:
+    """Check `api` against `contract`; DefinitionError says what does not fit. `codes`: the code tables by name."""
+    for fault in misfits(api, contract, codes):
+        raise DefinitionError(f"{api.name}: {fault}")
     served = {field.name: field for field in contract.served_fields}
-    fields = {
-        name: _column(api, served, name, contract.business_key)
-        for name in dict.fromkeys((*api.columns, *api.order_by, *(p.field for p in api.parameters)))
-    }
-    params = tuple(_param(api, parameter, served, codes or {}) for parameter in api.parameters)
-    _check_whole(api, contract, params)
+    for name in api.columns:
+        if served[name].level > api.level:
+            raise DefinitionError(
+                f"{api.name}: {name} is of level {served[name].level}, above the API's {api.level}"
+            )
+    record_keys = _record_keys(contract) if api.is_personal else ()
+    used = dict.fromkeys((*api.columns, *(name for group in record_keys for name in group)))
+    fields = {name: _column(served[name], contract.business_key) for name in used}
+    params = tuple(_param(parameter, codes) for parameter in api.parameters)
     return CompiledApi(
         name=api.name,
         version=api.version,
         title=api.title,
         level=api.level,
+        is_personal=api.is_personal,
         kind=api.kind,
         dataset=contract.name,
         columns=api.columns,
@@ -141,6 +144,7 @@ def define(
         page_max=api.page.max,
         cache_s=api.cache_s,
         fields=fields,
+        record_keys=record_keys,
         definition=api,
         names=frozenset(param.name for param in params) | (PAGING if api.kind == "list" else frozenset()),
         required=tuple(param.name for param in params if param.required),
@@ -148,14 +152,14 @@ def define(
     )
 
 
-def _column(
-    api: ApiDefinition, served: Mapping[str, FieldContract], name: str, business_key: tuple[str, ...]
-) -> Column:
-    field = served.get(name)
-    if field is None or not _IDENTIFIER.fullmatch(name):
-        raise DefinitionError(f"{api.name}: {name} is not a served field of {api.dataset}")
-    if field.level > api.level:
-        raise DefinitionError(f"{api.name}: {name} is of level {field.level}, above the API's {api.level}")
+def _record_keys(contract: Contract) -> tuple[tuple[str, ...], ...]:
+    """Each key of a person by itself, so that a person is found whatever else is in the key; else the whole key."""
+    people = tuple((name,) for name in contract.subject_keys)
+    return people or (contract.business_key,)
+
+
+def _column(field: FieldContract, business_key: tuple[str, ...]) -> Column:
+    name = field.name
     return Column(
         name=name,
         title=field.title,
@@ -168,25 +172,12 @@ def _column(
 
 def strict_form(field: FieldContract) -> Strict | None:
     """How a field reads under the strict mask level: of level ≥3 nothing is left but the year of a date."""
-    if field.level < 3:
+    if field.level < PERSONAL_LEVEL:
         return None
     return "year" if field.protect.share == "generalise_month" else "hide"
 
 
-def _param(
-    api: ApiDefinition,
-    parameter: Parameter,
-    served: Mapping[str, FieldContract],
-    codes: Mapping[str, CodeTable],
-) -> Param:
-    where = f"{api.name}: parameter {parameter.name}"
-    field = served[parameter.field]
-    if parameter.name in PAGING:
-        raise DefinitionError(f"{where}: the name belongs to paging")
-    if field.served_type not in FITTING[parameter.type]:
-        raise DefinitionError(f"{where}: type {parameter.type} does not fit {field.served_type}")
-    if parameter.op == "prefix" and parameter.type != "string":
-        raise DefinitionError(f"{where}: prefix needs type string")
+def _param(parameter: Parameter, codes: Mapping[str, CodeTable]) -> Param:
     table = codes.get(parameter.code_table) if parameter.code_table else None
     return Param(
         name=parameter.name,
@@ -195,30 +186,7 @@ def _param(
         type=parameter.type,
         required=parameter.required,
         max_length=parameter.max_length,
-        pattern=_pattern(where, parameter.pattern),
+        pattern=re.compile(parameter.pattern, re.ASCII) if parameter.pattern else None,
         codes=frozenset(table.by_code) if table and parameter.op != "prefix" else None,
         description=parameter.description,
     )
-
-
-def _pattern(where: str, text: str | None) -> re.Pattern[str] | None:
-    try:
-        return re.compile(text, re.ASCII) if text else None
-    except re.error as error:
-        raise DefinitionError(f"{where}: pattern: {error}") from error
-
-
-def _check_whole(api: ApiDefinition, contract: Contract, params: tuple[Param, ...]) -> None:
-    if len({param.name for param in params}) != len(params):
-        raise DefinitionError(f"{api.name}: a parameter is declared twice")
-    if len(set(api.columns)) != len(api.columns) or len(set(api.order_by)) != len(api.order_by):
-        raise DefinitionError(f"{api.name}: a column is declared twice")
-    hidden = {*api.order_by, *(param.column for param in params)} - set(api.columns)
-    if hidden:
-        raise DefinitionError(f"{api.name}: {sorted(hidden)} influence the answer but are not columns of it")
-    if api.page.default > api.page.max:
-        raise DefinitionError(f"{api.name}: page.default is above page.max")
-    fixed = {param.column for param in params if param.required and param.op == "eq"}
-    if api.kind == "one" and not fixed.issuperset(contract.business_key):
-        missing = sorted(set(contract.business_key) - fixed)
-        raise DefinitionError(f"{api.name}: kind one must require the whole business key, not {missing}")

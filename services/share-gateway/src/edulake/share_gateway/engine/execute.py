@@ -6,11 +6,12 @@ becomes part of a statement's text. Everything is refused in words, nothing by a
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
+import orjson
 from edulake.common.errors import Forbidden, NotFound, Problem
 from edulake.common.gm import KeyRing
 from edulake.common.service import keep_running
@@ -25,17 +26,26 @@ from edulake.share_gateway.engine.compile import (
 )
 from edulake.share_gateway.engine.definition import CompiledApi, define
 from edulake.share_gateway.engine.pages import Position, bad_token, make_token, page_expired
-from edulake.share_gateway.engine.query import Call, question_of, read_call
+from edulake.share_gateway.engine.query import Call, question_of, read_call, records_of
 from edulake.share_gateway.engine.versions import Served, Versions
 from edulake.share_gateway.problems import NotPublished
 
-__all__ = ["Call", "CompiledApi", "Engine"]
+__all__ = ["Answer", "Call", "CompiledApi", "Engine"]
 
 log = logger(__name__)
 #: The only mask level that shows what the API defines; any other word masks strictly.
 STANDARD = "standard"
 #: How often a call starts anew when its version was dropped under it.
 ATTEMPTS = 3
+
+
+class Answer(NamedTuple):
+    """Complete JSON in UTF-8, the version it was read from, and of personal data what stands for each record in
+    it (`query.records_of`), for the audit."""
+
+    body: bytes
+    version: int
+    records: tuple[bytes, ...] = ()
 
 
 class ColumnNotGranted(Forbidden):
@@ -73,7 +83,7 @@ class Engine:
         apis: Mapping[str, ApiDefinition],
         contracts: Mapping[str, Contract],
         page_ring: KeyRing,
-        codes: Mapping[str, CodeTable] | None = None,
+        codes: Mapping[str, CodeTable],
         statement_timeout_ms: int = 3000,
         pool_size: int = 8,
         acquire_timeout_ms: int = 2000,
@@ -158,8 +168,8 @@ class Engine:
         columns: Sequence[str],
         districts: Sequence[str],
         mask_level: str,
-    ) -> tuple[bytes, int]:
-        """The complete JSON answer, UTF-8, and the version it was read from.
+    ) -> Answer:
+        """The complete answer, read from one version.
 
         `columns`: those granted; `districts`: codes of the rows granted, empty for all; `mask_level`:
         `standard` or anything else for strict. Raises ColumnNotGranted 403, RecordNotFound 404, PageExpired
@@ -174,7 +184,7 @@ class Engine:
             if call.after is not None and call.after.version != served.version:
                 raise page_expired(call.after.version, served.version)
             try:
-                return await self._answer(api, call, shape, districts, served.version), served.version
+                return await self._answer(api, call, shape, districts, served.version)
             except asyncpg.UndefinedTableError:  # dropped after five newer versions: learn the newest
                 await self._versions.look()
         raise NotPublished(
@@ -185,7 +195,13 @@ class Engine:
         served = self._versions.get(api.dataset)
         if served is None:
             raise NotPublished("数据尚未发布", "the dataset is not published yet", mend_zh="稍后重试")
-        needed = (*shape.columns, *shape.sort, *(p.column for p in api.params if p.name in shape.given))
+        keys = (name for group in api.record_keys for name in group)
+        needed = (
+            *shape.columns,
+            *shape.sort,
+            *keys,
+            *(p.column for p in api.params if p.name in shape.given),
+        )
         if not all(served.fits(api.fields[name]) for name in needed):
             log.error("published table does not fit the API", api=api.name, version=served.version)
             raise NotPublished(
@@ -196,21 +212,22 @@ class Engine:
 
     async def _answer(
         self, api: CompiledApi, call: Call, shape: Shape, districts: Sequence[str], version: int
-    ) -> bytes:
+    ) -> Answer:
         arguments = _arguments(api, call, shape, districts)
         row = await self._fetch(self._statement(api, shape, version), arguments)
         if api.kind == "one":
             if row is None:
                 raise RecordNotFound("没有符合条件的记录", "no record matches, or it is outside the grant")
-            return b'{"data":%b,"version":%d}' % (row[0], version)
+            return Answer(b'{"data":%b,"version":%d}' % (row[0], version), version, _records(api, row[1:]))
         if row is None:  # an aggregate always gives one row
             raise NotPublished("查询无结果", "the query gave nothing")
-        records, more, last = row
+        records, more, last, *keys = row
         following = b"null"
         if more:
             position = Position(version, shape.sort, last)
             following = b'"%b"' % make_token(self._ring, question_of(api, call), position).encode()
-        return b'{"data":%b,"next":%b,"version":%d}' % (records, following, version)
+        body = b'{"data":%b,"next":%b,"version":%d}' % (records, following, version)
+        return Answer(body, version, _records(api, keys[0] or () if keys else ()))
 
     async def _fetch(self, statement: str, arguments: list[Any]) -> asyncpg.Record | None:
         if self._pool is None:
@@ -235,6 +252,16 @@ async def _row(connection: Any, statement: str, arguments: list[Any]) -> asyncpg
         # The server ended an idle connection and the driver is still reading why: it is lost, not misused.
         connection.terminate()
         raise asyncpg.InterfaceError("the connection was ended by the server") from error
+
+
+def _records(api: CompiledApi, keys: Iterable[str]) -> tuple[bytes, ...]:
+    """What stands for the answered records, each once; a key without a value counts as empty."""
+    names = tuple(dict.fromkeys(name for group in api.record_keys for name in group))
+    found: dict[bytes, None] = {}
+    for key in keys:
+        texts = (text or "" for text in orjson.loads(key))
+        found.update(dict.fromkeys(records_of(api, dict(zip(names, texts, strict=True)))))
+    return tuple(found)
 
 
 def _statement(api: CompiledApi, shape: Shape, version: int) -> str:

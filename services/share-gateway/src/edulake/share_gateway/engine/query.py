@@ -61,6 +61,34 @@ def record_of(api: CompiledApi, call: Call) -> bytes:
     return _parameters(api.name, call.values)
 
 
+def records_of(api: CompiledApi, values: Mapping[str, str]) -> list[bytes]:
+    """What stands for the records that these key values name, one of each group of `record_keys` that is whole:
+    the same whichever API over the dataset answered them."""
+    return [
+        _prefixed(api.dataset, *(part for name in group for part in (name, values[name])))
+        for group in api.record_keys
+        if values.keys() >= set(group)
+    ]
+
+
+def key_values(api: CompiledApi, raw_query: bytes) -> dict[str, str] | None:
+    """The values of exactly one whole group of `record_keys`, by the names of its columns; None for other questions."""
+    given = _split(raw_query)
+    return given if any(set(given) == set(group) for group in api.record_keys) else None
+
+
+def keys_named(api: CompiledApi, call: Call) -> dict[str, str]:
+    """The columns of which the call names the one value, in the texts that Postgres gives them."""
+    fixed = {
+        param.column: call.values[param.name]
+        for param in api.params
+        if param.op == "eq" and param.name in call.values
+    }
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fixed.items()
+    }
+
+
 def question_of(api: CompiledApi, call: Call) -> bytes:
     """What a page token of this call is bound to: the API and the parameters, not the page."""
     return _question(api, call.values)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
+from edulake.common.standards import PERSONAL_LEVEL
 from edulake.common.telemetry import logger
 from edulake.share_gateway.limits.bucket import TokenBucket
 from edulake.share_gateway.limits.shared import Granted, Limit, SharedQuota, seconds_to_midnight
@@ -24,7 +25,6 @@ ALERTS_PERCENT = (50, 80, 90, 100)
 REDIS_REST_S = 0.5
 #: Leases untouched for this long are given back and forgotten.
 IDLE_S = 120.0
-PERSONAL_LEVEL = 3
 ALERTS = Counter("edulake_gateway_quota_alerts_total", "Day quotas that passed a threshold", ["percent"])
 LOCAL_CALLS = Counter("edulake_gateway_quota_local_total", "Calls let through by the local share of a quota")
 Key = tuple[str, str]

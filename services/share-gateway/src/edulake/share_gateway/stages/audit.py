@@ -6,13 +6,12 @@ from edulake.common.clock import now
 from edulake.share_gateway.audit.chain import Record
 from edulake.share_gateway.audit.writer import Counted
 from edulake.share_gateway.exchange import Exchange
-from edulake.share_gateway.limits.leases import PERSONAL_LEVEL
 
 
 def audit(x: Exchange) -> Awaitable[None] | None:
     """Return when what this answer owes to the chain is done; 503 when it cannot be."""
     api, access = x.api, x.access
-    if api.level >= PERSONAL_LEVEL:
+    if api.is_personal:
         return x.plane.audit.write(_read_of(x))
     x.plane.audit.count(
         Counted(x.principal.client_id, access.grant_id, api.name, access.purpose, api.level, 200, x.version)
@@ -37,8 +36,9 @@ def _read_of(x: Exchange) -> Record:
         level=x.api.level,
         status=200,
         calls=1,
-        record=x.plane.record_token(x.api, x.call),
+        record=x.plane.question_token(x.api, x.call),
         client_ip=x.client_ip,
         trace_id=x.trace,
         version=x.version,
+        records=x.plane.record_tokens(x.records),
     )

@@ -4,7 +4,6 @@ from collections.abc import Awaitable
 
 from edulake.share_gateway.cache.answers import answer_key
 from edulake.share_gateway.exchange import Exchange
-from edulake.share_gateway.limits.leases import PERSONAL_LEVEL
 from edulake.share_gateway.problems import NotPublished
 
 
@@ -15,7 +14,7 @@ def cache(x: Exchange) -> Awaitable[None] | None:
     if version is None:
         raise NotPublished("数据尚未发布", "the dataset is not published yet", mend_zh="稍后重试")
     x.version = version
-    if api.level >= PERSONAL_LEVEL or api.cache_s <= 0 or x.plane.settings.cache_s <= 0:
+    if api.is_personal or api.cache_s <= 0 or x.plane.settings.cache_s <= 0:
         return None
     key = answer_key(api.name.encode(), api.stamp, b"%d" % version, x.access.fingerprint, x.call.key)
     x.body = x.plane.cache.get(key)

@@ -8,7 +8,7 @@ from edulake.share_gateway.exchange import Exchange
 
 
 def execute(x: Exchange) -> Awaitable[None] | None:
-    """Set `x.body`; 404 when there is no such record, 503 when the database is lost."""
+    """Set `x.body` and `x.records`; 404 when there is no such record, 503 when the database is lost."""
     return None if x.body is not None else _compute(x)
 
 
@@ -16,7 +16,7 @@ async def _compute(x: Exchange) -> None:
     access = x.access
     columns = access.columns_of(x.api.columns)
     try:
-        body, version = await x.plane.engine.execute(
+        body, version, x.records = await x.plane.engine.execute(
             x.api, x.call, columns, access.districts, access.mask_level
         )
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
