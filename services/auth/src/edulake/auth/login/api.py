@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from edulake.auth.login import service
 from edulake.auth.login.errors import REFUSALS, BadResponse, LoginRefused, TooManyStarts
@@ -92,7 +93,8 @@ async def callback_with_token(
         return _welcome(parts, await _finish(request, resources, parts, answer))
     except LoginRefused as refused:
         _note(refused)
-        place = f"/login/refused/{refused.code}?trace={trace_id()}"
+        kept = urlencode({"trace": trace_id(), "return_to": refused.return_to})
+        place = f"/login/refused/{refused.code}?{kept}"
         return RedirectResponse(place, 303, headers=SECURITY_HEADERS)
 
 
@@ -103,10 +105,11 @@ async def callback_with_token(
     summary="登录未完成的说明页",
     responses=PAGE_REFUSALS,
 )
-async def refused(code: Code, trace: Trace) -> Response:
+async def refused(code: Code, trace: Trace, return_to: ReturnTo = None) -> Response:
     """Why a login failed that came back with a token in its address; the words are constant."""
-    kind = REFUSALS.get(code, BadResponse)
-    return login_refusal_page(kind("shown again"), trace=trace)
+    shown = REFUSALS.get(code, BadResponse)("shown again")
+    shown.return_to = local_path(return_to)
+    return login_refusal_page(shown, trace=trace)
 
 
 async def _finish(request: Request, resources: Resources, parts: Parts, answer: dict[str, str]) -> LoggedIn:
