@@ -6,7 +6,7 @@ PACKAGES := libs/common services/auth services/catalog services/ingest services/
 EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 SOURCES := libs services cli tests loadtest conftest.py
 
-.PHONY: help demo up test coverage check bench bench-wrk test-kafka test-kills docs lock screenshots clean
+.PHONY: help demo up test coverage check bench bench-wrk test-kafka test-kills test-oidc docs lock screenshots clean
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -26,7 +26,7 @@ up: $(VENV)/installed ## run the whole suite on this machine (Ctrl-C stops it)
 	$(BIN)/edulake up
 
 test: $(VENV)/installed ## run every test that needs no broker
-	$(BIN)/pytest -n 2 --dist loadfile -m "not kafka"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not kafka and not oidc"
 
 coverage: $(VENV)/installed ## branches of steps, standards, masks and crypto that their unit tests reach
 	$(BIN)/pytest -q -n 2 --cov --cov-report=term services/governance/tests/steps $(wildcard libs/common/tests/test_gm*.py libs/common/tests/test_mask.py libs/common/tests/test_standards*.py)
@@ -36,6 +36,10 @@ test-kafka: $(VENV)/installed ## the event bus and the whole journey on a real K
 
 test-kills: $(VENV)/installed ## ten seeds of kill -9 in the middle of each step, on Kafka, with figures (10-20 minutes)
 	EDULAKE_KILL_SEEDS=$${EDULAKE_KILL_SEEDS:-10} $(BIN)/python tests/kafka/broker.py $(BIN)/pytest -s -m kafka tests/test_kills.py
+
+test-oidc: $(VENV)/installed ## log in and out with Keycloak, oidc-provider and a 一网通办 stand-in (Maven, npm, Chromium needed)
+	$(BIN)/python tests/oidc/witnesses.py
+	EDULAKE_OIDC_WITNESSES=1 $(BIN)/pytest -m oidc tests/oidc
 
 check: $(VENV)/installed ## lint, types, architecture, dependencies, known holes
 	$(BIN)/ruff check $(SOURCES) && $(BIN)/ruff format --check $(SOURCES)

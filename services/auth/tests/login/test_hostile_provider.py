@@ -1,97 +1,25 @@
 """A provider of our own that cheats in one way at a time; each way ends in a page and no session."""
 
-import base64
 import hashlib
 import hmac
-import json
 import time
 
-import httpx
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
 from edulake.auth import jose
-from edulake.auth.login.id_token import access_token_hash
-from joserfc.jwk import ECKey, RSAKey
 
-ISSUER = "https://idp.example"
-SESSION = "__Host-edulake"
-BROWSER = "__Host-edulake-login"
-CALLBACK = "/login/callback"
-KEY = ECKey.generate_key("P-256")
-OTHER_KEY = ECKey.generate_key("P-256")
-RSA = RSAKey.generate_key(2048)
-
-
-def b64(data):
-    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def signed(header, claims, key=KEY):
-    """A token with exactly this header, signed like ES256 whatever the header says."""
-    body = f"{b64(header)}.{b64(claims)}"
-    r, s = decode_dss_signature(key.private_key.sign(body.encode(), ECDSA(SHA256())))
-    return f"{body}.{b64(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
-
-
-class Provider(httpx.AsyncBaseTransport):
-    """Honest until told otherwise; counts what is read of it."""
-
-    def __init__(self):
-        self.header = {"alg": "ES256", "typ": "JWT", "kid": "k1"}
-        self.change = {}
-        self.drop = ()
-        self.token = None
-        self.document = {}
-        self.keys = [{**KEY.as_dict(private=False), "kid": "k1", "use": "sig", "alg": "ES256"}]
-        self.userinfo = {"sub": "u-1", "name": "张三"}
-        self.status = 200
-        self.key = KEY
-        self.nonce = ""
-        self.reads = []
-        self.seen = {}
-
-    def claims(self):
-        issued = int(time.time())
-        honest = {
-            "iss": ISSUER,
-            "sub": "u-1",
-            "aud": "edulake-portal",
-            "iat": issued,
-            "exp": issued + 300,
-            "nonce": self.nonce,
-            "at_hash": access_token_hash("ES256", "at-1"),
-            "name": "张三",
-        }
-        return {name: value for name, value in {**honest, **self.change}.items() if name not in self.drop}
-
-    async def handle_async_request(self, request):
-        path = request.url.path
-        self.reads.append(path)
-        if self.status != 200:
-            return httpx.Response(self.status, json={})
-        if path == "/.well-known/openid-configuration":
-            return httpx.Response(200, json=self.discovery())
-        if path == "/jwks":
-            return httpx.Response(200, json={"keys": self.keys})
-        if path == "/userinfo":
-            return httpx.Response(200, json=self.userinfo)
-        self.seen = dict(httpx.QueryParams((await request.aread()).decode()))
-        token = self.token(self) if self.token else signed(self.header, self.claims(), self.key)
-        return httpx.Response(200, json={"access_token": "at-1", "token_type": "Bearer", "id_token": token})
-
-    def discovery(self):
-        honest = {
-            "issuer": ISSUER,
-            "authorization_endpoint": f"{ISSUER}/authorize",
-            "token_endpoint": f"{ISSUER}/token",
-            "jwks_uri": f"{ISSUER}/jwks",
-            "userinfo_endpoint": f"{ISSUER}/userinfo",
-            "code_challenge_methods_supported": ["S256"],
-        }
-        return {**honest, **self.document}
+from .provider import (
+    CALLBACK,
+    ISSUER,
+    KEY,
+    OTHER_KEY,
+    RSA,
+    SESSION,
+    Provider,
+    admit_everybody,
+    b64,
+    come_back,
+    signed,
+)
 
 
 @pytest.fixture
@@ -103,23 +31,6 @@ def provider():
 async def auth(open_auth, provider):
     async with open_auth(network=provider, oidc_issuer=ISSUER) as running:
         yield running
-
-
-async def admit_everybody(auth):
-    await auth.change(
-        f"INSERT INTO auth.person (id, issuer, subject, name, status, created_at) "
-        f"SELECT 'person:' || s, '{ISSUER}', s, s, 'active', now() FROM unnest(ARRAY['u-1', 'u-2']) s"
-    )
-
-
-async def come_back(auth, provider, browser=None, **query):
-    """Begin in a browser, let the provider answer, return what the callback says and the browser."""
-    browser = browser or auth.browser()
-    begun = await browser.begin()
-    provider.nonce = begun["nonce"]
-    asked = {"code": "c-1", "state": begun["state"], **query}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    return await browser.get(f"{CALLBACK}?{httpx.QueryParams(asked)}"), browser
 
 
 async def assert_refused(auth, answer, browser, status):
@@ -172,7 +83,7 @@ class TestAnHonestProvider:
         refused, _ = await come_back(auth, provider)
         assert refused.status_code == 401  # read less than a minute ago
         discovery = auth.app.state.resources.extra["parts"].provider._discovery
-        monkeypatch.setattr(discovery, "_keys_read_at_s", discovery._keys_read_at_s - 61)
+        monkeypatch.setattr(discovery, "_keys_wait_until_s", discovery._keys_wait_until_s - 61)
         assert (await come_back(auth, provider))[0].status_code == 303
 
 
@@ -306,6 +217,7 @@ WRONG_CLAIMS = {
     "wrong nonce": {"nonce": "somebody-elses"},
     "nonce not text": {"nonce": 7},
     "wrong at_hash": {"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"},
+    "session is not text": {"sid": 7},
     "empty subject": {"sub": ""},
     "subject not text": {"sub": 7},
     "very long subject": {"sub": "x" * 300},
@@ -420,20 +332,16 @@ class TestAProviderThatContradictsItself:
             {"authorization_endpoint": "javascript:alert(1)"},
             {"jwks_uri": "file:///etc/passwd"},
             {"token_endpoint": None},
+            {"end_session_endpoint": "javascript:alert(1)"},
+            {"end_session_endpoint": "https://[evil/"},
             {"code_challenge_methods_supported": ["plain"]},
         ],
     )
     async def test_nobody_is_sent_there(self, auth, provider, document):
         provider.document = document
         answer = await auth.browser().get("/login")
-        assert answer.status_code == 503
+        assert answer.status_code == 502
         assert "location" not in answer.headers
-
-    @pytest.mark.parametrize("status", [302, 404, 500])
-    async def test_a_provider_that_fails_is_a_503_page(self, auth, provider, status):
-        provider.status = status
-        answer = await auth.browser().get("/login")
-        assert (answer.status_code, answer.headers["content-type"][:9]) == (503, "text/html")
 
 
 class TestNothingSecretIsLogged:

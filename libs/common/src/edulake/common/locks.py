@@ -41,6 +41,8 @@ class Space(IntEnum):
     CLIENTS = 3815
     #: Whoever lands a delivery, `source/dataset/period`.
     DELIVERY = 3816
+    #: Whoever opens or ends what was begun in one session of an identity provider, by its digest.
+    PROVIDER_SESSION = 3824
 
 
 _LOCK = text("SELECT pg_advisory_xact_lock(:space, hashtext(:name))")

@@ -4,6 +4,7 @@ import httpx
 from edulake.auth.client.api import router as clients
 from edulake.auth.login.api import router as login
 from edulake.auth.login.dev_api import router as dev_issuer
+from edulake.auth.logout.api import router as logout
 from edulake.auth.parts import parts_opener
 from edulake.auth.person.api import internal as names
 from edulake.auth.person.api import router as people
@@ -25,7 +26,7 @@ def create_app(
         name="auth",
         title="EduLake 身份与授权 / auth",
         settings=settings or AuthSettings(),
-        routers=[tokens, login, dev_issuer, sessions, clients, people, names, roles, trail],
+        routers=[tokens, login, logout, dev_issuer, sessions, clients, people, names, roles, trail],
         background=[forget_expired],
         lifespan_resources=parts_opener(provider_transport),
     )

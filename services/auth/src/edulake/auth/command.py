@@ -3,6 +3,7 @@
 rotate-keys                       the next signing key signs from now on
 make-client ID NAME ORG           register a client without roles; its secret goes to a new file (0600)
 new-secret ID                     one more secret, also for a client that holds an administrator's role
+pending                           who has logged in and waits: since when, and the ISSUER and SUB for the next
 first-admin ISSUER SUB NAME ROLE  admit the first administrator of a kind; refused when one exists
 """
 
@@ -30,6 +31,7 @@ from edulake.common.identity import ADMINISTRATORS
 from edulake.common.telemetry import configure_logging
 
 OPERATOR = "service:auth-operator"
+MAX_PENDING = 200
 
 
 class CommandRefused(Exception):
@@ -86,6 +88,14 @@ def _new_file(file: Path) -> Iterator[TextIO]:
         raise
 
 
+async def pending(database: Database) -> str:
+    """One line for each who waits, newest last; without names, which have no place at a machine's console."""
+    async with database.read() as session:
+        waiting = await people.list_after(session, status="pending", after=None, limit=MAX_PENDING)
+    lines = [f"{row.created_at:%Y-%m-%d %H:%M} {row.issuer} {row.subject}" for row in waiting]
+    return "\n".join(sorted(lines)) or "nobody waits"
+
+
 async def first_admin(
     settings: AuthSettings, database: Database, *, issuer: str, subject: str, name: str, role: str
 ) -> str:
@@ -111,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("rotate-keys")
+    commands.add_parser("pending")
     client = commands.add_parser("make-client")
     for name in ("client_id", "name", "organisation"):
         client.add_argument(name)
@@ -131,6 +142,8 @@ async def run(settings: AuthSettings, asked: argparse.Namespace) -> str:
     try:
         if asked.command == "rotate-keys":
             return f"signing with {await rotate_keys(settings, database)}"
+        if asked.command == "pending":
+            return await pending(database)
         if asked.command == "make-client":
             wanted = ClientIn(client_id=asked.client_id, name=asked.name, organisation=asked.organisation)
             made = await make_client(settings, database, wanted, asked.secret_file)

@@ -30,6 +30,10 @@ class Person(Base):
     district: Mapped[str | None]
     #: pending (known, not yet let in), active, disabled
     status: Mapped[str]
+    #: natural, or legal (法人): an account of a body, which holds operator's roles only
+    kind: Mapped[str]
+    #: Keyed hash of the identity number, where the provider tells one.
+    id_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(_moment)
     last_seen_at: Mapped[datetime | None] = mapped_column(_moment)
 
@@ -117,8 +121,23 @@ class Session(Base):
     digest: Mapped[str]
     person: Mapped[str]
     agent: Mapped[str]
+    #: How sure the provider was (`acr`), as it said at the login.
+    acr: Mapped[str | None]
+    #: Digest of the provider's own session (`sid`): by it a back-channel logout finds this one.
+    provider_session: Mapped[str | None]
+    #: The id token, sealed for this row: signing out at the provider shows it. Gone with the session.
+    id_token: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(_moment)
     last_seen_at: Mapped[datetime] = mapped_column(_moment)
+    expires_at: Mapped[datetime] = mapped_column(_moment)
+
+
+class LogoutNotice(Base):
+    """A logout token that was heeded: a second use is a replay, and a login on its way in that session is late."""
+
+    __tablename__ = "logout_notice"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    provider_session: Mapped[str | None]
     expires_at: Mapped[datetime] = mapped_column(_moment)
 
 

@@ -10,7 +10,10 @@ from edulake.auth.client.authentication import ClientAuthenticator
 from edulake.auth.client.throttle import Throttle
 from edulake.auth.login.dev_issuer import DevIssuer
 from edulake.auth.login.dev_people import ensure_dev_people
-from edulake.auth.login.oidc import RelyingParty
+from edulake.auth.login.providers.mapping import read_mapping
+from edulake.auth.login.providers.oidc import OidcProvider
+from edulake.auth.login.providers.port import LoginProvider
+from edulake.auth.login.providers.ywtb import YwtbProvider
 from edulake.auth.settings import AuthSettings
 from edulake.auth.token.signing import SigningKeys
 from edulake.common.service import Res, Resources
@@ -25,7 +28,7 @@ class Parts:
     signing: SigningKeys
     clients: ClientAuthenticator
     login_starts: Throttle
-    provider: RelyingParty
+    provider: LoginProvider
     dev_issuer: DevIssuer | None
 
 
@@ -59,9 +62,16 @@ def _build(settings: AuthSettings, resources: Resources, http: httpx.AsyncClient
         signing=SigningKeys(settings, resources.database, resources.keys),
         clients=ClientAuthenticator(settings, resources.database, resources.keys, failures),
         login_starts=Throttle(resources.redis, "login", limit=settings.login_starts, window_s=window_s),
-        provider=RelyingParty(settings, http),
+        provider=_provider(settings, resources, http),
         dev_issuer=DevIssuer(settings) if settings.uses_dev_issuer else None,
     )
+
+
+def _provider(settings: AuthSettings, resources: Resources, http: httpx.AsyncClient) -> LoginProvider:
+    if settings.login_provider == "ywtb":
+        mapping = read_mapping(settings.standards_dir, settings.ywtb_mapping)
+        return YwtbProvider(settings, http, mapping, resources.keys.ring("token"))
+    return OidcProvider(settings, http)
 
 
 def _parts(resources: Res) -> Parts:

@@ -53,6 +53,28 @@ class AuthSettings(Settings):
         12 * 3600, ge=300, le=24 * 3600, description="A session ends after this long in any case, seconds."
     )
     login_ttl_s: int = Field(600, ge=60, le=600, description="How long a begun login may take, seconds.")
+    login_provider: Literal["oidc", "ywtb"] = Field(
+        "oidc", description="How people log in: an OpenID provider, or the two-step token of 一网通办."
+    )
+    ywtb_mapping: str = Field(
+        "ywtb",
+        pattern="^[a-z0-9][a-z0-9-]*$",
+        description="The file in `standards/login` that says what the user centre's fields mean.",
+    )
+    ywtb_login_url: str = Field("", description="The user centre's login page.")
+    ywtb_legal_login_url: str = Field(
+        "", description="Its login page for legal persons (法人); empty: the same as for natural persons."
+    )
+    ywtb_token_url: str = Field("", description="Where we get our own access token of the user centre.")
+    ywtb_user_url: str = Field("", description="Where we ask the user centre who somebody is.")
+    ywtb_logout_url: str = Field(
+        "", description="Where people sign out of the user centre; empty: only our own session ends."
+    )
+    ywtb_client_id: str = Field("", description="Our name at the user centre.")
+    ywtb_client_secret: SecretStr = Field(SecretStr(""), description="Our secret at the user centre.")
+    ywtb_min_level: int = Field(
+        1, ge=0, le=3, description="Least real-name level let in: 1 初级, 2 中级, 3 高级; 0: not asked for."
+    )
     oidc_profile: str = Field("", description="Name of the provider as people know it; empty: 一网通办.")
     oidc_issuer: str = Field("", description="The provider's issuer; empty: the development issuer.")
     oidc_internal_url: str = Field(
@@ -77,12 +99,14 @@ class AuthSettings(Settings):
 
     @model_validator(mode="after")
     def _check_provider(self) -> Self:
+        if self.login_provider == "ywtb":
+            return self._check_user_centre()
         if self.env == "production":
             self._refuse_development_provider()
         elif self.oidc_issuer and not _is_safe(self.oidc_issuer):
             raise ValueError("EDULAKE_OIDC_ISSUER must be https (http only on loopback)")
         if self.oidc_client_auth != "none":
-            self._refuse_weak_secret()
+            self._refuse_weak_secret("OIDC_CLIENT_SECRET", self.oidc_client_secret)
         elif self.oidc_client_secret.get_secret_value():
             raise ValueError(
                 "EDULAKE_OIDC_CLIENT_SECRET is given but never sent: set EDULAKE_OIDC_CLIENT_AUTH to "
@@ -98,13 +122,28 @@ class AuthSettings(Settings):
         if urlsplit(self.oidc_issuer).scheme != "https":
             raise ValueError("EDULAKE_OIDC_ISSUER must be https in production")
 
-    def _refuse_weak_secret(self) -> None:
-        secret = self.oidc_client_secret.get_secret_value()
+    def _check_user_centre(self) -> Self:
+        """Every address must be given and be https: nothing but TLS says that it is the user centre."""
+        needed = ("ywtb_login_url", "ywtb_token_url", "ywtb_user_url")
+        for name in (*needed, "ywtb_legal_login_url", "ywtb_logout_url"):
+            url = getattr(self, name)
+            unsafe = url and (
+                not _is_safe(url) or (self.env == "production" and not url.startswith("https:"))
+            )
+            if unsafe or (not url and name in needed):
+                raise ValueError(f"EDULAKE_{name.upper()} must be an https address")
+        if not self.ywtb_client_id:
+            raise ValueError("EDULAKE_YWTB_CLIENT_ID is required")
+        self._refuse_weak_secret("YWTB_CLIENT_SECRET", self.ywtb_client_secret)
+        return self
+
+    def _refuse_weak_secret(self, name: str, given: SecretStr) -> None:
+        secret = given.get_secret_value()
         if not secret:
-            raise ValueError(f"EDULAKE_OIDC_CLIENT_SECRET is empty, but {self.oidc_client_auth} needs one")
+            raise ValueError(f"EDULAKE_{name} is empty, but the provider needs one")
         if self.env == "production" and (len(secret) < MIN_SECRET_CHARS or secret.lower() in KNOWN_SECRETS):
             raise ValueError(
-                f"EDULAKE_OIDC_CLIENT_SECRET is a known or short secret: use {MIN_SECRET_CHARS} random characters"
+                f"EDULAKE_{name} is a known or short secret: use {MIN_SECRET_CHARS} random characters"
             )
 
     @property
@@ -114,7 +153,7 @@ class AuthSettings(Settings):
 
     @property
     def uses_dev_issuer(self) -> bool:
-        return self.oidc_issuer in ("", self.dev_issuer)
+        return self.login_provider == "oidc" and self.oidc_issuer in ("", self.dev_issuer)
 
     @property
     def provider_issuer(self) -> str:
@@ -135,8 +174,18 @@ class AuthSettings(Settings):
         return self.oidc_profile or ("一网通办（开发替身）" if self.uses_dev_issuer else "一网通办")
 
     @property
+    def asks_who_logs_in(self) -> bool:
+        """Whether natural and legal persons have login pages of their own."""
+        return self.login_provider == "ywtb" and bool(self.ywtb_legal_login_url)
+
+    @property
     def callback_url(self) -> str:
         return f"{self.issuer}/login/callback"
+
+    @property
+    def logged_out_url(self) -> str:
+        """Where a provider sends the browser after signing out there (to be registered with it)."""
+        return f"{self.issuer}/logout/done"
 
     @property
     def token_endpoint(self) -> str:

@@ -1,10 +1,11 @@
-"""Forgets what has expired: begun logins, ended sessions, used assertions."""
+"""Forgets what has expired: begun logins, ended sessions, used assertions, heeded logouts."""
 
 import asyncio
 from datetime import timedelta
 from typing import cast
 
 from edulake.auth.login import repository as logins
+from edulake.auth.logout import repository as logouts
 from edulake.auth.session import repository as sessions
 from edulake.auth.settings import AuthSettings
 from edulake.auth.token import repository as tokens
@@ -31,4 +32,5 @@ async def sweep(resources: Resources, settings: AuthSettings) -> None:
     async with resources.database.transaction() as session:
         await logins.forget_expired(session, at)
         await sessions.forget_ended(session, at=at, idle=timedelta(seconds=settings.session_idle_s))
+        await logouts.forget_expired(session, at)
         await tokens.forget_assertions(session, at)

@@ -88,6 +88,16 @@ async def exchange(request: Request, issuer: Active) -> JSONResponse:
     return JSONResponse(tokens, headers={"Cache-Control": "no-store"})
 
 
+@router.get("/end-session", status_code=303, responses=PAGE_REFUSALS)
+async def end_session(request: Request, issuer: Active) -> Response:
+    """OpenID Connect RP-Initiated Logout 1.0."""
+    try:
+        place = issuer.end_session(dict(request.query_params))
+    except Misused:
+        return _refusal()
+    return RedirectResponse(place, 303, headers=SECURITY_HEADERS)
+
+
 @router.get("/userinfo", responses=OAUTH_REFUSALS)
 async def userinfo(request: Request, issuer: Active) -> JSONResponse:
     try:

@@ -11,11 +11,12 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from edulake.auth import jose, opaque
 from edulake.auth.login.dev_people import BY_SUB, DevPerson
-from edulake.auth.login.id_token import access_token_hash
+from edulake.auth.login.providers.id_token import access_token_hash
 from edulake.auth.settings import AuthSettings
 from edulake.common.telemetry import logger
 from joserfc.jwk import ECKey
@@ -62,6 +63,7 @@ class DevIssuer:
             "token_endpoint": f"{issuer}/token",
             "userinfo_endpoint": f"{issuer}/userinfo",
             "jwks_uri": f"{issuer}/jwks.json",
+            "end_session_endpoint": f"{issuer}/end-session",
             "response_types_supported": ["code"],
             "grant_types_supported": ["authorization_code"],
             "subject_types_supported": ["public"],
@@ -113,6 +115,35 @@ class DevIssuer:
         if not right_place or not hmac.compare_digest(shown.encode(), grant.challenge.encode()):
             raise Misused("invalid_grant")
         return self._tokens_for(BY_SUB[grant.sub], grant.nonce)
+
+    def end_session(self, query: dict[str, str]) -> str:
+        """Where the browser goes after signing out; raises Misused unless our own relying party asks.
+
+        There is no session to end, since everybody is asked who they are at every login; tokens given out end. A
+        hint made before a restart cannot be read and counts as none.
+        """
+        place = self._settings.logged_out_url
+        if (query.get("client_id"), query.get("post_logout_redirect_uri")) != (
+            self._settings.oidc_client_id,
+            place,
+        ):
+            raise Misused("invalid_request")
+        hint = query.get("id_token_hint")
+        if hint:
+            self._forget_tokens_of(hint)
+        state = query.get("state")
+        return f"{place}?{urlencode({'state': state})}" if state else place
+
+    def _forget_tokens_of(self, hint: str) -> None:
+        try:
+            claims = jose.decode(hint, jose.public_keys(self.jwks()["keys"]), [ALGORITHM]).claims
+        except jose.UnknownKeyId:
+            return
+        except jose.TokenRefused as error:
+            raise Misused("invalid_request") from error
+        over = [token for token, (sub, _) in self._tokens.items() if sub == claims.get("sub")]
+        for token in over:
+            del self._tokens[token]
 
     def userinfo(self, authorization: str | None) -> dict[str, str]:
         """Who an access token speaks of; raises Misused."""

@@ -5,7 +5,9 @@ from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
+from edulake.auth.login.errors import LoginRefused
 from fastapi.responses import HTMLResponse
 
 _STYLE = """
@@ -18,20 +20,22 @@ h1{font-size:22px;margin:0 0 8px}
 .en,.hint{color:#4b5563}
 .warn{border:3px solid #b91c1c;color:#7f1d1d;background:#fef2f2;padding:16px;margin:24px 0;font-size:16px}
 .warn strong{display:block;font-size:20px}
+.caution{border-left:4px solid #b45309;color:#78350f;background:#fffbeb;padding:12px 16px}
+.caution strong{display:block}
 ul{list-style:none;padding:0;display:grid;gap:8px}
-button,a.button{display:block;box-sizing:border-box;width:100%;padding:12px 16px;border:1px solid #1456d0;
+button,a.button,a.choice{display:block;box-sizing:border-box;width:100%;padding:12px 16px;border:1px solid #1456d0;
 border-radius:4px;background:#fff;color:#1456d0;font:inherit;text-align:left;text-decoration:none;cursor:pointer}
 a.button{display:inline-block;width:auto;background:#1456d0;color:#fff}
-button:hover{background:#eff4fd}
+button:hover,a.choice:hover{background:#eff4fd}
 button:focus-visible,a:focus-visible{outline:3px solid #1456d0;outline-offset:2px}
-button small{color:#4b5563;display:block}
+button small,a.choice small{color:#4b5563;display:block}
 """.strip()
 _STYLE_HASH = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 #: What the document of a page says of its refusals: they are pages too.
 PAGE_REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": "说明页 / a page that says why", "content": {"text/html": {}}}
-    for status in ("4XX", "503")
+    for status in ("4XX", "502", "503")
 }
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -66,15 +70,54 @@ class Words:
     detail_en: str
 
 
-def refusal_page(words: Words, *, trace: str, status: int) -> HTMLResponse:
-    """Why a login did not come about and what to do next."""
+def refusal_page(words: Words, *, trace: str, status: int, again: str = "/login") -> HTMLResponse:
+    """Why a login did not come about and what to do next; `again` is empty where logging in again is no use."""
+    button = f'<p><a class="button" href="{escape(again)}">重新登录</a></p>' if again else ""
     body = (
         f'<h1>{escape(words.title_zh)}</h1><p class="en" lang="en">{escape(words.title_en)}</p>'
-        f'<p>{escape(words.detail_zh)}</p><p class="en" lang="en">{escape(words.detail_en)}</p>'
-        f'<p><a class="button" href="/login">重新登录</a></p>'
+        f'<p>{escape(words.detail_zh)}</p><p class="en" lang="en">{escape(words.detail_en)}</p>{button}'
         f'<p class="hint">如问题持续，请将编号告知运维：<code>{escape(trace)}</code></p>'
     )
     return page(words.title_zh, body, status=status)
+
+
+def login_refusal_page(refused: LoginRefused, *, trace: str) -> HTMLResponse:
+    """The page of a refused login; logging in again leads where the person wanted to go."""
+    words = Words(refused.title_zh, refused.title_en, refused.detail_zh, refused.detail_en)
+    again = f"/login?return_to={quote(refused.return_to, safe='')}" if refused.again else ""
+    answer = refusal_page(words, trace=trace, status=refused.status, again=again)
+    if refused.retry_after_s:
+        answer.headers["Retry-After"] = str(refused.retry_after_s)
+    return answer
+
+
+def logged_out_page(provider_title: str, *, there_too: bool) -> HTMLResponse:
+    """What has ended; where the provider's own session may be alive, that is said and what to do."""
+    title = escape(provider_title)
+    if there_too:
+        words = (
+            f"<p>您已退出本系统和{title}。</p>"
+            '<p class="en" lang="en">You have signed out of this system and of the identity provider.</p>'
+        )
+    else:
+        words = (
+            f'<p>您已退出本系统。</p><p class="caution" role="alert"><strong>{title}的登录可能仍然有效</strong>'
+            "在本机再次登录可能不需要密码。如在公共或他人的电脑上，请另到统一认证退出，或关闭浏览器的全部窗口。</p>"
+            '<p class="en" lang="en">You have signed out of this system. Your session at the identity provider may '
+            "still be alive: on a shared computer sign out there too, or close all windows of the browser.</p>"
+        )
+    return page("您已退出", f'<h1>您已退出</h1>{words}<p><a class="button" href="/login">重新登录</a></p>')
+
+
+def choose_kind_page(return_to: str) -> HTMLResponse:
+    """Natural and legal persons log in at different pages of the provider."""
+    back = escape(quote(return_to, safe=""))
+    kinds = (("natural", "自然人登录", "个人账号"), ("legal", "法人登录", "法人一证通或电子营业执照"))
+    links = "".join(
+        f'<li><a class="choice" href="/login?as={kind}&amp;return_to={back}">{title}<small>{what}</small></a></li>'
+        for kind, title, what in kinds
+    )
+    return page("选择登录方式", f"<h1>选择登录方式</h1><ul>{links}</ul>")
 
 
 def choose_person_page(people: list[tuple[str, str, str]], hidden: dict[str, str]) -> HTMLResponse:

@@ -33,10 +33,10 @@ async def lock(session: AsyncSession, person_id: str) -> Person | None:
     return found
 
 
-async def find_identity(session: AsyncSession, issuer: str, subject: str) -> Person | None:
-    """The person whom this issuer calls so."""
-    query = select(Person).where(Person.issuer == issuer, Person.subject == subject)
-    found: Person | None = await session.scalar(query)
+async def find_identity(session: AsyncSession, issuer: str, subjects: Sequence[str]) -> Person | None:
+    """The person whom this issuer calls by one of these names, the newest first."""
+    query = select(Person).where(Person.issuer == issuer, Person.subject.in_(subjects))
+    found: Person | None = await session.scalar(query.order_by(Person.created_at.desc()).limit(1))
     return found
 
 
@@ -44,6 +44,10 @@ async def add_if_absent(session: AsyncSession, row: dict[str, Any]) -> bool:
     """True when the person was new."""
     statement = insert(Person).values(row).on_conflict_do_nothing().returning(Person.id)
     return (await session.execute(statement)).first() is not None
+
+
+async def set_id_hash(session: AsyncSession, person_id: str, id_hash: str) -> None:
+    await session.execute(update(Person).where(Person.id == person_id).values(id_hash=id_hash))
 
 
 async def set_status(session: AsyncSession, person_id: str, status: str) -> None:

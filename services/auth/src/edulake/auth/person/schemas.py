@@ -37,6 +37,7 @@ class PersonOut(BaseModel):
     district: str | None
     roles: list[str]
     status: Status
+    kind: Literal["natural", "legal"]
     created_at: datetime
     last_seen_at: datetime | None
 

@@ -5,6 +5,7 @@ person is noted as pending and stays outside until an administrator admits him.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from edulake.auth.client import repository as client_rows
 from edulake.auth.client.service import disable_all_of
@@ -43,24 +44,42 @@ def person_id(settings: AuthSettings, issuer: str, subject: str) -> str:
     return f"person:{sm3_hex(identity)[:32]}"
 
 
+class IdentityChanged(Exception):
+    """A provider's subject is not the person it was; the text is a constant reason."""
+
+
 async def meet(
-    session: AsyncSession, settings: AuthSettings, *, issuer: str, subject: str, name: str
+    session: AsyncSession, settings: AuthSettings, *, issuer: str, subject: str, name: str, **more: Any
 ) -> Person:
-    """The person behind a verified identity; noted as pending when never seen before."""
+    """The person behind a verified identity; noted as pending when never seen before.
+
+    `more`: `former_subjects`, `kind` and `id_hashes` of an `Identity`. Raises IdentityChanged when the account
+    was given to somebody else: another identity number, or a body where a human was.
+    """
     known_as = person_id(settings, issuer, subject)
-    fresh = {
-        "id": known_as,
-        "issuer": issuer,
-        "subject": subject,
-        "name": name[:MAX_NAME_CHARS],
-        "status": "pending",
-        "created_at": now(),
-    }
-    if await repository.add_if_absent(session, fresh):
-        await record(session, "person.noted", by="service:auth", about=known_as)
-    person = await repository.find_identity(session, issuer, subject)
+    kind, hashes = more.get("kind", "natural"), more.get("id_hashes", ())
+    person = await repository.find_identity(session, issuer, (subject, *more.get("former_subjects", ())))
+    if person is None:
+        fresh = {
+            "id": known_as,
+            "issuer": issuer,
+            "subject": subject,
+            "name": name[:MAX_NAME_CHARS],
+            "status": "pending",
+            "kind": kind,
+            "created_at": now(),
+        }
+        if await repository.add_if_absent(session, fresh):
+            await record(session, "person.noted", by="service:auth", about=known_as)
+        person = await repository.find_identity(session, issuer, (subject,))
     if person is None:
         raise RuntimeError("an identity collided with another person's id")
+    if person.kind != kind:
+        raise IdentityChanged("kind of person changed")
+    if person.id_hash and hashes and person.id_hash not in hashes:
+        raise IdentityChanged("identity number changed")
+    if hashes and person.id_hash != hashes[0]:
+        await repository.set_id_hash(session, person.id, hashes[0])
     return person
 
 

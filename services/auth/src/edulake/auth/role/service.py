@@ -29,12 +29,16 @@ class OwnedNeverAdministers(Conflict):
     code, title_zh, title_en = "owned-client", "个人应用不能担任管理员", "An owned program never administers"
 
 
+class LegalPersonOperates(Conflict):
+    code, title_zh, title_en = "legal-person", "法人账号只能办理报送和申请", "A legal person only operates"
+
+
 async def set_roles(
     session: AsyncSession, holder: str, roles: Collection[str], *, by: str, reason: str
 ) -> tuple[RolesOut, frozenset[str]]:
     """Give the holder exactly these roles; returns them and those that were withdrawn.
 
-    Raises NotOwnRoles, AdministratorsExclude or OwnedNeverAdministers; then nothing changes.
+    Raises NotOwnRoles, AdministratorsExclude, OwnedNeverAdministers or LegalPersonOperates; then nothing changes.
     """
     await repository.lock_holder(session, holder)
     held = await repository.roles_of(session, holder)
@@ -62,6 +66,12 @@ def _in_words(error: IntegrityError) -> Exception:
         )
     if constraint == "owned_client_never_administers":
         return OwnedNeverAdministers("归个人所有的应用不能获得管理员角色", "its owner would hold two offices")
+    if constraint == "legal_person_operates":
+        return LegalPersonOperates(
+            "法人账号只能担任数据报送人或申请人，请把其他角色给予自然人",
+            "an account of a body may hold source_contact and applicant; give other roles to a natural person",
+            where="body.roles",
+        )
     if constraint == "not_own_roles":
         return NotOwnRoles("请由另一位安全管理员办理", "ask another security administrator")
     return error

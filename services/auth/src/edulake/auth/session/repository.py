@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from edulake.auth.models import Person, Session
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, false, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
@@ -38,11 +38,29 @@ async def list_alive(session: AsyncSession, person: str, *, at: datetime, idle: 
     return list(await session.scalars(query.order_by(Session.created_at.desc())))
 
 
-async def end_by_digest(session: AsyncSession, digest: str) -> str | None:
-    """End the session of a cookie; returns whose it was."""
-    query = delete(Session).where(Session.digest == digest).returning(Session.person)
-    person: str | None = await session.scalar(query)
-    return person
+async def end_by_digest(session: AsyncSession, digest: str) -> Session | None:
+    """End the session of a cookie; returns what it was."""
+    query = delete(Session).where(Session.digest == digest).returning(Session)
+    found: Session | None = await session.scalar(query)
+    return found
+
+
+async def end_at_provider(
+    session: AsyncSession, *, person: str | None, provider_session: str | None
+) -> list[str]:
+    """End what a provider has ended; returns whose sessions these were.
+
+    A person alone: all of theirs. A provider's session alone: those begun in it. Both: what fits both, and also
+    the person's sessions of which the provider never said in which of its own they were begun.
+    """
+    query = delete(Session)
+    if person is not None:
+        query = query.where(Session.person == person)
+    if provider_session is not None:
+        begun_in_it = Session.provider_session == provider_session
+        unknown = Session.provider_session.is_(None) if person is not None else false()
+        query = query.where(or_(begun_in_it, unknown))
+    return list(await session.scalars(query.returning(Session.person)))
 
 
 async def end(session: AsyncSession, session_id: UUID, person: str) -> bool:

@@ -27,6 +27,7 @@ class SessionOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
     id: UUID
     agent: str
+    acr: str | None
     created_at: datetime
     last_seen_at: datetime
     expires_at: datetime

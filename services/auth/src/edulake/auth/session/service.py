@@ -6,7 +6,9 @@ time-out). Roles are read at every resolve, so a change of role or status holds 
 
 import hmac
 from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 from edulake.auth import opaque
 from edulake.auth.models import Session
@@ -18,7 +20,7 @@ from edulake.auth.trail.repository import record
 from edulake.common.clock import now
 from edulake.common.errors import NotFound
 from edulake.common.events import new_event_id
-from edulake.common.gm import hmac_sm3
+from edulake.common.gm import GmError, KeyRing, hmac_sm3, open_sealed, seal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 COOKIE = "__Host-edulake"
@@ -33,18 +35,44 @@ class SessionEnded(NotFound):
     code, title_zh, title_en = "session-ended", "会话已结束", "The session has ended"
 
 
+@dataclass(frozen=True)
+class AtProvider:
+    """What a login leaves to be known of the provider's side of a session."""
+
+    issuer: str
+    session: str | None = None
+    id_token: str | None = field(default=None, repr=False)
+    acr: str | None = None
+
+    @property
+    def session_digest(self) -> str | None:
+        """How the provider's session is kept: nobody reads it out of the database."""
+        return opaque.digest(f"{self.issuer}\n{self.session}") if self.session else None
+
+
 async def open_session(
-    session: AsyncSession, settings: AuthSettings, person: str, *, agent: str, former: str | None
+    session: AsyncSession,
+    settings: AuthSettings,
+    seal_ring: KeyRing,
+    person: str,
+    at_provider: AtProvider,
+    *,
+    agent: str,
+    former: str | None,
 ) -> str:
     """A new session's cookie value; a session the browser had before ends (no fixation)."""
     if former:
         await repository.end_by_digest(session, opaque.digest(former))
-    cookie, at = opaque.fresh(), now()
+    cookie, at, made = opaque.fresh(), now(), new_event_id()
+    hint = at_provider.id_token
     row = Session(
-        id=new_event_id(),
+        id=made,
         digest=opaque.digest(cookie),
         person=person,
         agent=_printable(agent),
+        acr=at_provider.acr,
+        provider_session=at_provider.session_digest,
+        id_token=seal(seal_ring, hint.encode(), _place(made)) if hint else None,
         created_at=at,
         last_seen_at=at,
         expires_at=at + timedelta(seconds=settings.session_absolute_s),
@@ -67,11 +95,23 @@ async def resolve(session: AsyncSession, settings: AuthSettings, cookie: str) ->
     return Resolved(subject=subject, csrf=csrf_token(cookie), expires_at=row.expires_at)
 
 
-async def end(session: AsyncSession, cookie: str) -> None:
-    """Log out; ending what has ended already is no error."""
-    person = await repository.end_by_digest(session, opaque.digest(cookie))
-    if person:
-        await record(session, "session.ended", by=person, about=person)
+async def end(session: AsyncSession, seal_ring: KeyRing, cookie: str) -> str | None:
+    """Log out, and say what proves to the provider whose session it was, if anything does.
+
+    Ending what has ended already is no error.
+    """
+    row = await repository.end_by_digest(session, opaque.digest(cookie))
+    if row is None:
+        return None
+    await record(session, "session.ended", by=row.person, about=row.person)
+    try:
+        return open_sealed(seal_ring, row.id_token, _place(row.id)).decode() if row.id_token else None
+    except GmError:  # its key was destroyed: the provider then asks the person
+        return None
+
+
+def _place(session_id: UUID) -> bytes:
+    return b"auth.session|" + session_id.bytes
 
 
 def csrf_token(cookie: str) -> str:

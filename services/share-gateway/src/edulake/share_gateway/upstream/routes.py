@@ -62,6 +62,8 @@ _FIRST = {
 _WHOLE = {
     "/events/published": Route(Kind.STREAM, body_max_bytes=0),
     "/livez": Route(Kind.HEALTH, body_max_bytes=0),
+    # The provider's server, not a browser: no cookies either way.
+    "/logout/backchannel": _AUTH_TOKENS,
     "/readyz": Route(Kind.HEALTH, body_max_bytes=0),
     "/metrics": Route(Kind.METRICS, body_max_bytes=0),
 }

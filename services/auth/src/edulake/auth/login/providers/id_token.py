@@ -4,10 +4,10 @@ import hashlib
 import hmac
 import time
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from typing import Any
 
 from edulake.auth.jose import TokenRefused, check_times
+from edulake.auth.login.providers.port import Identity
 from edulake.auth.settings import AuthSettings
 
 #: An id token is read seconds after it was made; one this old was kept by somebody.
@@ -21,15 +21,6 @@ _HASHES = {
     "EdDSA": hashlib.sha512,
     "Ed25519": hashlib.sha512,
 }
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who logged in: only issuer and subject identify."""
-
-    issuer: str
-    subject: str
-    name: str
 
 
 def judge(
@@ -51,23 +42,45 @@ def judge(
     if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
         raise TokenRefused("wrong nonce")
     _judge_access_token(claims, settings.oidc_id_token_alg, access_token)
-    subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_CHARS:
+    subject = optional_name(claims, "sub")
+    if subject is None:
         raise TokenRefused("no subject")
     name = claims.get("name")
-    return Identity(settings.provider_issuer, subject, name if isinstance(name, str) and name else "")
+    return Identity(
+        settings.provider_issuer,
+        subject,
+        name if isinstance(name, str) and name else "",
+        acr=optional_name(claims, "acr"),
+        session=optional_name(claims, "sid"),
+    )
+
+
+def optional_name(claims: dict[str, Any], name: str) -> str | None:
+    """A claim that is a short text or absent; raises TokenRefused for anything else."""
+    value = claims.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_SUBJECT_CHARS:
+        raise TokenRefused(f"claim {name} is not a short text")
+    return value
 
 
 def _judge_audience(claims: dict[str, Any], client_id: str) -> None:
-    audience = claims.get("aud")
-    listed = audience if isinstance(audience, list) else [audience]
-    if client_id not in listed:
-        raise TokenRefused("other audience")
+    listed = check_audience(claims, client_id)
     party = claims.get("azp")
     if party is None and len(listed) > 1:
         raise TokenRefused("several audiences and no authorised party")
     if party is not None and party != client_id:
         raise TokenRefused("other authorised party")
+
+
+def check_audience(claims: dict[str, Any], client_id: str) -> list[Any]:
+    """All audiences, of which we are one; raises TokenRefused."""
+    audience = claims.get("aud")
+    listed = audience if isinstance(audience, list) else [audience]
+    if client_id not in listed:
+        raise TokenRefused("other audience")
+    return listed
 
 
 def _judge_access_token(claims: dict[str, Any], alg: str, access_token: str) -> None:

@@ -1,0 +1,1 @@
+"""Signing out: here, at the provider, and when the provider says so."""
