@@ -4,13 +4,15 @@ import asyncio
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar
 
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from edulake.common.bus import BusLimits, PostgresBus, announce, list_dead_letters, replay_dead_letter
 from edulake.common.bus.brokers import Brokers, ensure_topics
 from edulake.common.bus.kafka import KafkaBus
@@ -83,6 +85,25 @@ ODD: dict[str, dict[str, str]] = {
     "a time to come": {"created_at": "2099-01-01"},
     "the time of the first computers": {"created_at": "1948-06-21"},
     "a topic that is not its zone": {"topic": "elsewhere"},
+}
+
+#: What is no event, straight into a topic.
+NO_EVENT: dict[str, bytes | None] = {
+    "no JSON": b"{not an event",
+    "nothing": b"",
+    "no value": None,
+    "no text": b"\xff\xfe\x00",
+    "half a character": b'{"name": "\\ud800"}',
+    "an array": b"[1]",
+    "no facts": b'{"name": "raw.batch.withdrawn.v1", "key": "a", "event_id": 7}',
+    "facts that are none": b'{"name": "raw.batch.withdrawn.v1", "key": "a", "data": [1]}',
+    "U+0000": b'{"name": "raw.batch.withdrawn.v1", "data": {"by": "\\u0000"}, "key": "\\u0000"}',
+    "a bad id and a bad time": (
+        '{"event_id": "张三", "name": "raw.batch.withdrawn.v1", "key": "a", "occurred_at": "yesterday", '
+        '"producer": "x", "trace_id": 5, "data": {}}'
+    ).encode(),
+    "no envelope": b'{"name": "raw.batch.withdrawn.v1", "key": "a", "data": {}}',
+    "10 MB": b"x" * 10_000_000,
 }
 
 
@@ -468,8 +489,9 @@ class BusContract:
         assert (standing.events, standing.tries, standing.dead) == (2, 1, 0)
         assert standing.is_stuck(standing.still_s)
         assert not standing.is_stuck(standing.still_s + 1)
-        assert "2" in standing.words
-        assert "g is 2 events behind" in standing.words
+        assert "g 有 2 条事件未处理" in standing.told[0]
+        assert "g is 2 events behind" in standing.told[1]
+        assert "failed 1 times" in standing.told[1]
 
     async def test_a_replay_that_fails_again_is_dead_again(self, bus: Bus, database: Database) -> None:
         calls: list[str] = []
@@ -632,22 +654,51 @@ class TestKafkaBus(BusContract):
         await start_over.commit(dict.fromkeys(partitions, 0))
         await start_over.stop()
 
+    async def send(self, bus: Bus, contents: Sequence[bytes | None]) -> None:
+        """Put messages into every partition as anybody who reaches the broker could, of up to 20 MB."""
+        brokers: Brokers = bus.brokers  # type: ignore[attr-defined]
+        await ensure_topics(brokers, ["raw"], 1)
+        admin = AIOKafkaAdminClient(**brokers.connection())
+        await admin.start()
+        large = {"max.message.bytes": "20000000"}
+        await admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, brokers.topic("raw"), configs=large)]
+        )
+        await admin.close()
+        producer = AIOKafkaProducer(**brokers.connection(), max_request_size=20_000_000)
+        await producer.start()
+        for content in contents:
+            for partition in range(brokers.partitions):
+                await producer.send_and_wait(brokers.topic("raw"), content, key=b"k", partition=partition)
+        await producer.stop()
+
     async def test_what_is_no_event_dies_and_the_partition_goes_on(
         self, bus: Bus, database: Database
     ) -> None:
         brokers: Brokers = bus.brokers  # type: ignore[attr-defined]
-        await ensure_topics(brokers, ["raw"], 1)
-        producer = AIOKafkaProducer(**brokers.connection())
-        await producer.start()
-        for partition in range(brokers.partitions):
-            await producer.send_and_wait(brokers.topic("raw"), b"{not an event", partition=partition)
-        await producer.stop()
+        await self.send(bus, list(NO_EVENT.values()))
         await self.announce(database, fact("a", 1))
         async with self.consuming(bus, self.handlers()):
             assert await self.effects_when(database, 1) == [("a", 1)]
-            letters = await self.dead_when(database, brokers.partitions)
-        assert {letter.name for letter in letters} == {"unreadable"}
-        assert "/0: 1 errors" in letters[0].reason
+            letters = await self.dead_when(database, brokers.partitions * len(NO_EVENT))
+            reasons = {letter.reason.partition(": ")[2] for letter in letters}
+            for letter in letters[:2]:
+                async with database.transaction() as session:
+                    await replay_dead_letter(session, letter.id)
+            await self.effects_when(database, 1)
+            assert {letter.state for letter in await self.dead_when(database, len(letters))} == {"dead"}
+        assert {letter.name for letter in letters} == {"unreadable", RawBatchWithdrawn.name}
+        assert "张三" not in str(letters)
+        assert reasons == {
+            "not JSON that can be read",
+            "an array, not an object",
+            "the facts are null, not an object",
+            "the facts are an array, not an object",
+            "it holds U+0000",
+            "event_id uuid_parsing, occurred_at datetime_from_date_parsing",
+            "event_id missing, occurred_at missing, producer missing",
+            "10000000 bytes, more than an event may have",
+        }
 
     async def test_static_members_share_the_partitions(self, bus: Bus, database: Database) -> None:
         shared: Brokers = bus.brokers  # type: ignore[attr-defined]

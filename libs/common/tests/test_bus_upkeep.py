@@ -156,7 +156,7 @@ class TestStanding:
         assert 90 <= found.seconds < 100
         await stand_at(database, "relay", await end_of(database))
         found = await standing_of(database, "relay")
-        assert (found.events, found.seconds, found.still_s, found.words) == (0, 0, 0, "")
+        assert (found.events, found.seconds, found.still_s, found.told) == (0, 0, 0, ("", ""))
 
     async def test_a_group_lags_by_what_it_handles_and_has_not_settled(
         self, database: Database, admin: Database

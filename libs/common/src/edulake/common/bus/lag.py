@@ -62,17 +62,17 @@ class Standing:
         return self.events > 0 and self.still_s >= limit_s
 
     @property
-    def words(self) -> str:
-        """How far behind and since when, in Chinese and English; empty when nothing waits."""
+    def told(self) -> tuple[str, str]:
+        """How far behind and since when, in Chinese and in English; empty when nothing waits."""
         if not self.events:
-            return ""
+            return "", ""
         count = f"{self.events}{'+' if self.events >= COUNTED_EVENTS else ''}"
-        tried = f"，失败 {self.tries} 次" if self.tries else ""
-        failed = f", failed {self.tries} times" if self.tries else ""
         return (
-            f"{self.consumer} 落后 {count} 条，最早的已等待 {self.seconds:.0f} 秒，位置 {self.still_s:.0f} 秒未动{tried}"
-            f" / {self.consumer} is {count} events behind, the oldest for {self.seconds:.0f} s; "
-            f"it has not moved for {self.still_s:.0f} s{failed}"
+            f"{self.consumer} 有 {count} 条事件未处理，最早的已等待 {self.seconds:.0f} 秒，"
+            f"已停滞 {self.still_s:.0f} 秒" + (f"，失败 {self.tries} 次" if self.tries else ""),
+            f"{self.consumer} is {count} events behind, the oldest for {self.seconds:.0f} s, "
+            f"and has not moved for {self.still_s:.0f} s"
+            + (f"; it failed {self.tries} times" if self.tries else ""),
         )
 
 

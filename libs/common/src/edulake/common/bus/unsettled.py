@@ -35,6 +35,11 @@ class Unsettled:
     age_s: float = 0.0
     is_dead: bool = False
 
+    @property
+    def is_about_somebody(self) -> bool:
+        """False when its key cannot be one that was announced, so that nobody can tell what it is about."""
+        return bool(self.key.strip()) and len(self.key) < MAX_KEY_CHARS
+
 
 async def unsettled(
     session: AsyncSession, group: str, names: Sequence[str], *, limit: int
