@@ -26,6 +26,9 @@ _REPLAY = text(
     "UPDATE bus.dead_letter SET state = 'replaying', updated_at = now() WHERE id = :id AND state = 'dead' "
     "RETURNING consumer, event_id"
 )
+_COUNT = text(
+    "SELECT consumer, count(*) AS letters FROM bus.dead_letter WHERE state <> 'replayed' GROUP BY consumer"
+)
 _UNSETTLE = text("DELETE FROM bus.inbox WHERE consumer = :consumer AND event_id = :event_id")
 # What was mended in the log is read from there; the log may have been purged.
 _REPLAYING = text(
@@ -74,6 +77,11 @@ async def list_dead_letters(
     """Newest first, those that were replayed only when asked for; `before` is the last id of the last page."""
     scope = {"consumer": consumer, "all_states": all_states, "before": before, "limit": limit}
     return [_letter(row._mapping) for row in await session.execute(_LIST, scope)]
+
+
+async def count_dead_letters(session: AsyncSession) -> dict[str, int]:
+    """How many of each group were not replayed, or not with success."""
+    return {row.consumer: row.letters for row in await session.execute(_COUNT)}
 
 
 def _letter(row: Any) -> DeadLetter:
