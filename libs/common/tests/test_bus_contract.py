@@ -4,17 +4,22 @@ import asyncio
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from edulake.common.bus import BusLimits, PostgresBus, announce, list_dead_letters, replay_dead_letter
 from edulake.common.bus.brokers import Brokers, ensure_topics
 from edulake.common.bus.kafka import KafkaBus
+from edulake.common.bus.lag import Standing, standings
 from edulake.common.bus.port import Bus, Handlers
 from edulake.common.bus.relay import Relay
+from edulake.common.bus.watch import watch
 from edulake.common.db import Database
 from edulake.common.events import Event, EventData, RawBatchWithdrawn
 from edulake.common.service import keep_running
@@ -22,6 +27,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+TYPES = {"event_id": "uuid", "payload": "jsonb", "created_at": "timestamptz"}
 LIMITS = BusLimits(
     poll_ms=10, batch_events=5, tries=3, backoff_ms=40, backoff_max_ms=100, upkeep_ms=20, handler_timeout_s=30
 )
@@ -38,6 +44,75 @@ async def nothing(_data: RawBatchWithdrawn) -> None:
 
 class Crash(BaseException):
     """What ends a process: no `except Exception` sees it."""
+
+
+#: What a hand, or a defect, may put into the log: columns of the row, and words of the reason it dies with.
+NOT_READABLE: dict[str, tuple[dict[str, str], str]] = {
+    "an array": ({"payload": "[1, 2]"}, "an array"),
+    "a text": ({"payload": '"raw"'}, "a text"),
+    "a number": ({"payload": "7"}, "a number"),
+    "a truth value": ({"payload": "true"}, "a truth value"),
+    "null": ({"payload": "null"}, "null"),
+    "nested too deeply": ({"payload": f'{{"dataset": {"[" * 3000}{"]" * 3000}}}'}, "not JSON"),
+    "a number of 6,000 digits": ({"payload": '{"dataset": 1e6000}'}, ""),
+    "10 MB": ({"payload": f'{{"dataset": "{"x" * 10_000_000}"}}'}, "10000015 bytes"),
+    "missing fields": ({"payload": "{}"}, "dataset missing"),
+    "wrong types": (
+        {"payload": '{"dataset": ["a"], "batch_id": {}, "source_id": 1, "by": "张三"}'},
+        "dataset string_type",
+    ),
+    "a time without end": ({"created_at": "infinity"}, "occurred_at"),
+    "a time without beginning": ({"created_at": "-infinity"}, "occurred_at"),
+    "a time far away": ({"created_at": "200000-01-01"}, "occurred_at"),
+    "a time long ago": ({"created_at": "4000-01-01 BC"}, "occurred_at"),
+    "a key of 20,000 characters": ({"key": "".join(f"{n:05}" for n in range(4000))}, "the key"),
+}
+#: What no group here handles, so that nobody misses it.
+NOT_OURS = {
+    "another version": {"name": "raw.batch.withdrawn.v2"},
+    "an unknown name": {"name": "raw.batch.exploded.v1"},
+    "an unknown zone": {"name": "nonsense"},
+    "no name": {"name": ""},
+    "a name of 10 MB": {"name": "raw." + "x" * 10_000_000},
+}
+#: Odd, and readable all the same.
+ODD: dict[str, dict[str, str]] = {
+    "unknown fields": {"payload": '{"dataset":"a","batch_id":"2","source_id":"s","by":"t","more":{"n":[1]}}'},
+    "no trace": {"trace_id": ""},
+    "a bad trace": {"trace_id": "张三\t"},
+    "a trace of 10 MB": {"trace_id": "x" * 10_000_000},
+    "a producer of 10 MB": {"producer": "x" * 10_000_000},
+    "a time to come": {"created_at": "2099-01-01"},
+    "the time of the first computers": {"created_at": "1948-06-21"},
+    "a topic that is not its zone": {"topic": "elsewhere"},
+}
+
+#: What is no event, straight into a topic.
+NO_EVENT: dict[str, bytes | None] = {
+    "no JSON": b"{not an event",
+    "nothing": b"",
+    "no value": None,
+    "no text": b"\xff\xfe\x00",
+    "half a character": b'{"name": "\\ud800"}',
+    "an array": b"[1]",
+    "no facts": b'{"name": "raw.batch.withdrawn.v1", "key": "a", "event_id": 7}',
+    "facts that are none": b'{"name": "raw.batch.withdrawn.v1", "key": "a", "data": [1]}',
+    "U+0000": b'{"name": "raw.batch.withdrawn.v1", "data": {"by": "\\u0000"}, "key": "\\u0000"}',
+    "a bad id and a bad time": (
+        '{"event_id": "张三", "name": "raw.batch.withdrawn.v1", "key": "a", "occurred_at": "yesterday", '
+        '"producer": "x", "trace_id": 5, "data": {}}'
+    ).encode(),
+    "no envelope": b'{"name": "raw.batch.withdrawn.v1", "key": "a", "data": {}}',
+    "10 MB": b"x" * 10_000_000,
+}
+
+
+def row(**columns: str) -> dict[str, str]:
+    """A row of the log as `announce` would write it, but for these columns."""
+    event_id, payload = str(uuid.uuid4()), '{"dataset":"a","batch_id":"2","source_id":"s","by":"t"}'
+    usual = {"event_id": event_id, "topic": "raw", "name": RawBatchWithdrawn.name, "key": "a"}
+    more = {"payload": payload, "trace_id": "a" * 32, "producer": "hand", "created_at": "now"}
+    return {**usual, **more, **columns}
 
 
 class BusContract:
@@ -124,7 +199,102 @@ class BusContract:
                     return found
                 await asyncio.sleep(0.02)
 
+    async def put(self, admin_url: str, **columns: str) -> str:
+        """Write a row of the log by hand and return its event id."""
+        kept = row(**columns)
+        connection = await asyncpg.connect(admin_url)
+        names = ", ".join(kept)
+        values = ", ".join(f"(${n}::text)::{TYPES.get(name, 'text')}" for n, name in enumerate(kept, 1))
+        await connection.execute(f"INSERT INTO bus.log ({names}) VALUES ({values})", *kept.values())
+        await connection.close()
+        return kept["event_id"]
+
+    async def behind(self, database: Database, group: str = "g") -> Standing:
+        """Where the group stands once nothing waits for it any more; the last look when that does not come."""
+        async with asyncio.timeout(self.wait_s):
+            while True:
+                async with database.read() as session:
+                    (standing,) = await standings(session, [group])
+                if not standing.events:
+                    return standing
+                await asyncio.sleep(0.02)
+
     # -- the contract ----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("what", NOT_READABLE)
+    async def test_what_cannot_be_read_dies_with_a_reason_and_the_rest_goes_on(
+        self, bus: Bus, database: Database, postgres_admin_url: str, what: str
+    ) -> None:
+        columns, reason = NOT_READABLE[what]
+        await self.announce(database, fact("a", 1))
+        poison = await self.put(postgres_admin_url, **columns)
+        await self.announce(database, fact("a", 2), fact("b", 3), fact("a", 4))
+        async with self.consuming(bus, self.handlers()):
+            found = await self.effects_when(database, 4)
+            (letter,) = await self.dead_when(database, 1)
+            standing = await self.behind(database)
+        assert [n for key, n in found if key == "a"] == [1, 2, 4]
+        assert (letter.event_id, letter.name) == (poison, RawBatchWithdrawn.name)
+        assert reason in letter.reason
+        assert "张三" not in letter.reason
+        assert (standing.events, standing.dead) == (0, 1)
+
+    @pytest.mark.parametrize("what", NOT_OURS)
+    async def test_what_a_group_does_not_handle_is_passed_over(
+        self, bus: Bus, database: Database, postgres_admin_url: str, what: str
+    ) -> None:
+        await self.put(postgres_admin_url, **NOT_OURS[what])
+        await self.announce(database, fact("a", 1))
+        async with self.consuming(bus, self.handlers()):
+            assert await self.effects_when(database, 1) == [("a", 1)]
+            standing = await self.behind(database)
+        assert (standing.events, standing.dead) == (0, 0)
+
+    @pytest.mark.parametrize("what", ODD)
+    async def test_what_can_be_read_has_its_effect_however_odd_it_is(
+        self, bus: Bus, database: Database, postgres_admin_url: str, what: str
+    ) -> None:
+        await self.announce(database, fact("a", 1))
+        await self.put(postgres_admin_url, **ODD[what])
+        await self.announce(database, fact("a", 3))
+        async with self.consuming(bus, self.handlers()):
+            assert await self.effects_when(database, 3) == [("a", 1), ("a", 2), ("a", 3)]
+            standing = await self.behind(database)
+        assert (standing.events, standing.dead) == (0, 0)
+
+    async def test_what_was_mended_in_the_log_is_handled_by_a_replay(
+        self, bus: Bus, database: Database, postgres_admin_url: str
+    ) -> None:
+        poison = await self.put(postgres_admin_url, payload="[1, 2]")
+        async with self.consuming(bus, self.handlers()):
+            (letter,) = await self.dead_when(database, 1)
+            for payload, state in (("[3]", "dead"), (row()["payload"], "replayed")):
+                connection = await asyncpg.connect(postgres_admin_url)
+                await connection.execute(
+                    "UPDATE bus.log SET payload = $1 WHERE event_id = $2", payload, uuid.UUID(poison)
+                )
+                await connection.close()
+                async with database.transaction() as session:
+                    await replay_dead_letter(session, letter.id)
+                async with asyncio.timeout(self.wait_s):
+                    while True:
+                        async with database.read() as session:
+                            (now_,) = await list_dead_letters(session, all_states=True)
+                        if now_.state != "replaying":
+                            break
+                        await asyncio.sleep(0.02)
+                assert now_.state == state
+        assert await self.effects(database) == [("a", 2)]
+
+    async def test_tail_passes_over_what_cannot_be_read(
+        self, bus: Bus, database: Database, postgres_admin_url: str
+    ) -> None:
+        (first,) = await self.announce(database, fact("a", 1))
+        for columns, _reason in NOT_READABLE.values():
+            if "payload" not in columns or columns["payload"][0] != "{":
+                await self.put(postgres_admin_url, **columns)
+        (second,) = await self.announce(database, fact("a", 2))
+        assert await self.tailed(bus, 2, after="0") == [first, second]
 
     async def test_an_announced_event_has_its_effect_once(self, bus: Bus, database: Database) -> None:
         (event,) = await self.announce(database, fact("a", 1))
@@ -274,27 +444,54 @@ class BusContract:
             (after,) = await list_dead_letters(session, all_states=True)
         assert after.state == "replayed"
 
-    async def test_lag_and_dead_letters_are_told_by_who_reads_and_by_nobody_else(
+    async def test_lag_and_dead_letters_are_told_beside_the_reader_and_by_nobody_else(
         self, bus: Bus, database: Database
     ) -> None:
-        group = f"g{uuid.uuid4().hex[:6]}"
+        group, stop = f"g{uuid.uuid4().hex[:6]}", asyncio.Event()
 
         def told(metric: str) -> float | None:
-            return REGISTRY.get_sample_value(metric, {"group": group})
+            return REGISTRY.get_sample_value(f"edulake_bus_{metric}", {"group": group})
 
         async def refuse_one(data: RawBatchWithdrawn) -> None:
             if data.batch_id == "1":
                 raise ValueError
 
-        assert told("edulake_bus_lag_events") is None
+        assert told("lag_events") is None
         await self.announce(database, fact("a", 1), fact("b", 2))
+        telling = asyncio.create_task(watch(database, LIMITS, group, stop))
         async with self.consuming(bus, self.handlers(before=refuse_one), group):
             async with asyncio.timeout(self.wait_s):
-                while told("edulake_bus_dead_letters") != 1 or told("edulake_bus_lag_events") != 0:
+                while told("dead_letters") != 1 or told("lag_events") != 0:
                     await asyncio.sleep(0.02)
-            assert told("edulake_bus_lag_seconds") == 0
-        assert told("edulake_bus_lag_events") is None
-        assert told("edulake_bus_dead_letters") is None
+            assert (told("lag_seconds"), told("still_seconds")) == (0, 0)
+        await self.announce(database, fact("a", 3))
+        async with asyncio.timeout(self.wait_s):  # nobody reads any more, and the lag is told all the same
+            while told("lag_events") != 1 or not told("still_seconds"):
+                await asyncio.sleep(0.02)
+        stop.set()
+        await telling
+        assert {told(name) for name in ("lag_events", "still_seconds", "dead_letters")} == {None}
+
+    async def test_a_group_that_fails_at_one_event_stands_still_and_says_how_often_it_failed(
+        self, bus: Bus, database: Database
+    ) -> None:
+        async def refuse(_data: RawBatchWithdrawn) -> None:
+            raise ValueError
+
+        bus.limits = LIMITS.model_copy(update={"backoff_ms": 3_600_000, "backoff_max_ms": 3_600_000})  # type: ignore[attr-defined]
+        await self.announce(database, fact("a", 1), fact("a", 2))
+        async with self.consuming(bus, self.handlers(before=refuse)), asyncio.timeout(self.wait_s):
+            standing = Standing("g", 0, 0, 0)
+            while not standing.tries:
+                await asyncio.sleep(0.02)
+                async with database.read() as session:
+                    (standing,) = await standings(session, ["g"]) or (standing,)
+        assert (standing.events, standing.tries, standing.dead) == (2, 1, 0)
+        assert standing.is_stuck(standing.still_s)
+        assert not standing.is_stuck(standing.still_s + 1)
+        assert "g 有 2 条事件未处理" in standing.told[0]
+        assert "g is 2 events behind" in standing.told[1]
+        assert "failed 1 times" in standing.told[1]
 
     async def test_a_replay_that_fails_again_is_dead_again(self, bus: Bus, database: Database) -> None:
         calls: list[str] = []
@@ -457,22 +654,51 @@ class TestKafkaBus(BusContract):
         await start_over.commit(dict.fromkeys(partitions, 0))
         await start_over.stop()
 
+    async def send(self, bus: Bus, contents: Sequence[bytes | None]) -> None:
+        """Put messages into every partition as anybody who reaches the broker could, of up to 20 MB."""
+        brokers: Brokers = bus.brokers  # type: ignore[attr-defined]
+        await ensure_topics(brokers, ["raw"], 1)
+        admin = AIOKafkaAdminClient(**brokers.connection())
+        await admin.start()
+        large = {"max.message.bytes": "20000000"}
+        await admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, brokers.topic("raw"), configs=large)]
+        )
+        await admin.close()
+        producer = AIOKafkaProducer(**brokers.connection(), max_request_size=20_000_000)
+        await producer.start()
+        for content in contents:
+            for partition in range(brokers.partitions):
+                await producer.send_and_wait(brokers.topic("raw"), content, key=b"k", partition=partition)
+        await producer.stop()
+
     async def test_what_is_no_event_dies_and_the_partition_goes_on(
         self, bus: Bus, database: Database
     ) -> None:
         brokers: Brokers = bus.brokers  # type: ignore[attr-defined]
-        await ensure_topics(brokers, ["raw"], 1)
-        producer = AIOKafkaProducer(**brokers.connection())
-        await producer.start()
-        for partition in range(brokers.partitions):
-            await producer.send_and_wait(brokers.topic("raw"), b"{not an event", partition=partition)
-        await producer.stop()
+        await self.send(bus, list(NO_EVENT.values()))
         await self.announce(database, fact("a", 1))
         async with self.consuming(bus, self.handlers()):
             assert await self.effects_when(database, 1) == [("a", 1)]
-            letters = await self.dead_when(database, brokers.partitions)
-        assert {letter.name for letter in letters} == {"unreadable"}
-        assert "/0: 1 errors" in letters[0].reason
+            letters = await self.dead_when(database, brokers.partitions * len(NO_EVENT))
+            reasons = {letter.reason.partition(": ")[2] for letter in letters}
+            for letter in letters[:2]:
+                async with database.transaction() as session:
+                    await replay_dead_letter(session, letter.id)
+            await self.effects_when(database, 1)
+            assert {letter.state for letter in await self.dead_when(database, len(letters))} == {"dead"}
+        assert {letter.name for letter in letters} == {"unreadable", RawBatchWithdrawn.name}
+        assert "张三" not in str(letters)
+        assert reasons == {
+            "not JSON that can be read",
+            "an array, not an object",
+            "the facts are null, not an object",
+            "the facts are an array, not an object",
+            "it holds U+0000",
+            "event_id uuid_parsing, occurred_at datetime_from_date_parsing",
+            "event_id missing, occurred_at missing, producer missing",
+            "10000000 bytes, more than an event may have",
+        }
 
     async def test_static_members_share_the_partitions(self, bus: Bus, database: Database) -> None:
         shared: Brokers = bus.brokers  # type: ignore[attr-defined]

@@ -1,16 +1,19 @@
-"""The purge, the metrics, and who leads."""
+"""The purge, how far readers are behind, and who leads."""
 
 from collections.abc import AsyncIterator
 
 import pytest
-from edulake.common.bus import announce, metrics
+from edulake.common.bus import announce
 from edulake.common.bus import log as event_log
+from edulake.common.bus.delivery import Delivery
+from edulake.common.bus.lag import Standing, standings, stuck
 from edulake.common.bus.leader import leadership
 from edulake.common.bus.limits import BusLimits
-from edulake.common.bus.upkeep import Upkeep, measure_lag, purge
+from edulake.common.bus.unsettled import unsettled
+from edulake.common.bus.upkeep import Upkeep, purge
 from edulake.common.db import Database
 from edulake.common.errors import Unavailable
-from edulake.common.events import Event, RawBatchWithdrawn
+from edulake.common.events import Event, RawBatchLanded, RawBatchWithdrawn
 from sqlalchemy import text
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
@@ -130,23 +133,30 @@ class TestPurge:
             await relay.close()
 
 
-class TestMetrics:
-    async def test_the_lag_is_what_the_cursor_has_before_it(
+async def standing_of(database: Database, consumer: str) -> Standing:
+    async with database.read() as session:
+        (found,) = await standings(session, [consumer])
+    return found
+
+
+async def backdate(admin: Database, statement: str) -> None:
+    async with admin.transaction() as session:
+        await session.execute(text(statement))
+
+
+class TestStanding:
+    async def test_a_cursor_alone_has_before_it_what_stands_in_the_log(
         self, database: Database, admin: Database
     ) -> None:
         events = await announced(database, 3)
-        async with admin.transaction() as session:
-            await session.execute(
-                text("UPDATE bus.log SET created_at = now() - interval '90 s' WHERE key = 'd1'")
-            )
-        await stand_at(database, "g", await event_log.position_of(database, events[0].event_id))
-        await measure_lag(database, "g")
-        assert metrics.LAG_EVENTS.labels("g")._value.get() == 2
-        assert 90 <= metrics.LAG_SECONDS.labels("g")._value.get() < 100
-        await stand_at(database, "g", await end_of(database))
-        await measure_lag(database, "g")
-        assert metrics.LAG_EVENTS.labels("g")._value.get() == 0
-        assert metrics.LAG_SECONDS.labels("g")._value.get() == 0
+        await backdate(admin, "UPDATE bus.log SET created_at = now() - interval '90 s' WHERE key = 'd1'")
+        await stand_at(database, "relay", await event_log.position_of(database, events[0].event_id))
+        found = await standing_of(database, "relay")
+        assert found.events == 2
+        assert 90 <= found.seconds < 100
+        await stand_at(database, "relay", await end_of(database))
+        found = await standing_of(database, "relay")
+        assert (found.events, found.seconds, found.still_s, found.told) == (0, 0, 0, ("", ""))
 
     async def test_a_group_lags_by_what_it_handles_and_has_not_settled(
         self, database: Database, admin: Database
@@ -156,12 +166,64 @@ class TestMetrics:
             await session.execute(
                 text("INSERT INTO bus.inbox (consumer, event_id) VALUES ('g', :id)"), {"id": settled.event_id}
             )
-        await measure_lag(database, "g", ["raw.batch.withdrawn.v1"])
-        assert metrics.LAG_EVENTS.labels("g")._value.get() == 1
-        await measure_lag(database, "g", ["raw.batch.landed.v1"])
-        assert metrics.LAG_EVENTS.labels("g")._value.get() == 0
+        for names, events in (["raw.batch.withdrawn.v1"], 1), (["raw.batch.landed.v1"], 0):
+            async with database.transaction() as session:
+                await event_log.register(session, "g", names)
+            assert (await standing_of(database, "g")).events == events
 
-    async def test_measuring_moves_the_cursor_so_that_the_purge_need_not_wait(
+    async def test_a_backlog_that_moves_is_not_stuck_however_old_it_is(
+        self, database: Database, admin: Database
+    ) -> None:
+        await announced(database, 3)
+        await stand_at(database, "relay", 1)
+        await backdate(admin, "UPDATE bus.log SET created_at = now() - interval '1 day'")
+        moving = await standing_of(database, "relay")
+        assert (moving.events, moving.seconds > 86_000, moving.still_s < 3600) == (3, True, True)
+        await backdate(admin, "UPDATE bus.cursor SET updated_at = now() - interval '2 hours'")
+        still = await standing_of(database, "relay")
+        assert 7200 <= still.still_s < 7300
+        await backdate(admin, "UPDATE bus.log SET created_at = now() - interval '10 minutes'")
+        idle_before = await standing_of(database, "relay")
+        assert 600 <= idle_before.still_s < 700, "what rested because there was nothing was not stuck"
+
+    @pytest.mark.parametrize("time", ["infinity", "-infinity", "4000-01-01 BC", "200000-01-01"])
+    async def test_a_time_that_a_hand_wrote_ends_no_question(
+        self, database: Database, admin: Database, time: str
+    ) -> None:
+        await announced(database, 1)
+        await stand_at(database, "relay", 0)
+        await backdate(admin, f"UPDATE bus.log SET created_at = '{time}'")
+        assert (await standing_of(database, "relay")).events == 1
+        async with database.read() as session:
+            (late,) = await unsettled(session, "g", ["raw.batch.withdrawn.v1"], limit=9)
+        assert late.age_s > 1e6, "a change whose time nobody knows counts as late"
+
+    async def test_who_never_began_is_not_among_them(self, database: Database) -> None:
+        async with database.read() as session:
+            assert await standings(session, ["nobody"]) == []
+
+    @pytest.mark.parametrize(
+        ("relay", "is_stuck"),
+        [
+            (None, True),
+            (Standing("relay", 0, 0, 0), True),
+            (Standing("relay", 5, 900, 1, next=9), True),
+            (Standing("relay", 5, 900, 1, next=7), False),
+            (Standing("relay", 5, 900, 900, next=9), False),
+        ],
+    )
+    async def test_a_group_is_not_blamed_for_what_was_not_carried_to_it(
+        self, relay: Standing | None, is_stuck: bool
+    ) -> None:
+        mine = Standing("g", 3, 900, 900, next=8)
+        found = [mine, *([relay] if relay else [])]
+        assert stuck(found, "g", 600) is (mine if is_stuck else None)
+        assert stuck(found, "g", 901) is None
+        assert stuck(found, "other", 600) is None
+
+
+class TestUpkeep:
+    async def test_it_moves_the_cursor_so_that_the_purge_need_not_wait(
         self, database: Database, admin: Database
     ) -> None:
         """Kafka reads for the group, so nobody else would move it."""
@@ -169,8 +231,9 @@ class TestMetrics:
         await make_old(admin, "d0")
         await stand_at(database, "g", 0)
         assert await purge(database, 30) == 0
-        await measure_lag(database, "g", ["raw.batch.landed.v1"])
-        assert await purge(database, 30) == 1
+        delivery = Delivery(database, "g", {RawBatchLanded: None}, None, BusLimits())  # type: ignore
+        await Upkeep(database, BusLimits(), "g", delivery).run_if_due()
+        assert await kept(admin) == []
 
     async def test_upkeep_runs_when_due_and_purges_more_rarely(
         self, database: Database, admin: Database
@@ -184,6 +247,15 @@ class TestMetrics:
         await make_old(admin, "d1")
         await upkeep.run_if_due()
         assert await kept(admin) == ["d1"]
+
+    async def test_what_fails_in_it_does_not_stop_the_reader(
+        self, database: Database, admin: Database, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await backdate(admin, "REVOKE ALL ON FUNCTION bus.purge FROM edulake_workorder")
+        await Upkeep(database, BusLimits(), "g", None).run_if_due()
+        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+            "upkeep failed"
+        ]
 
 
 class TestLeadership:

@@ -1,18 +1,23 @@
 """The shape of a service, seen from outside."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import httpx
 import pytest
 from edulake.common import service
+from edulake.common.bus import Handlers, announce
+from edulake.common.bus import log as event_log
+from edulake.common.db import Database
 from edulake.common.errors import Conflict
+from edulake.common.events import RawBatchWithdrawn
 from edulake.common.identity import Subject, public, require
 from edulake.common.service import Resources, create_service, keep_running
 from edulake.common.settings import Settings
 from fastapi import APIRouter
 from pydantic import BaseModel
+from sqlalchemy import text
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -128,6 +133,146 @@ class TestHealth:
         assert (
             'edulake_http_requests_total{method="GET",route="/livez",service="catalog",status="200"}' in text
         )
+
+
+class TestReadingEvents:
+    """A service whose reader stands still says so, and since when."""
+
+    @pytest.fixture
+    def is_mended(self) -> list[bool]:
+        return []
+
+    @pytest.fixture
+    def handlers(self, is_mended: list[bool]) -> Handlers:
+        async def handle(*_: object) -> None:
+            if not is_mended:
+                raise ValueError
+
+        return {RawBatchWithdrawn: handle}
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in {"STUCK_S": 1, "BACKOFF_MS": 3_600_000, "BACKOFF_MAX_MS": 3_600_000}.items():
+            monkeypatch.setenv(f"EDULAKE_BUS_{name}", str(value))
+
+    @pytest.fixture
+    async def database(self, role_url: Callable[[str], str]) -> AsyncIterator[Database]:
+        database = Database(role_url("edulake_catalog"))
+        yield database
+        await database.close()
+
+    async def announce(self, database: Database) -> None:
+        async with database.transaction() as session:
+            await announce(session, RawBatchWithdrawn(dataset="d", batch_id="b", source_id="s", by="t"))
+
+    async def ready_when(self, client: httpx.AsyncClient, status: int, words: str) -> dict[str, Any]:
+        async with asyncio.timeout(60):
+            while True:
+                answer = await client.get("/readyz")
+                if answer.status_code == status and words in answer.text:
+                    found: dict[str, Any] = answer.json()
+                    return found
+                await asyncio.sleep(0.05)
+
+    async def test_one_that_stands_still_is_not_ready_until_it_moves(
+        self,
+        make_settings: Callable[..., Settings],
+        client_for: Any,
+        database: Database,
+        handlers: Handlers,
+        is_mended: list[bool],
+    ) -> None:
+        app = create_service(
+            name="catalog", title="t", settings=make_settings(), routers=[], handlers=handlers
+        )
+        async with client_for(app) as client:
+            assert (await client.get("/readyz")).json() == {"status": "ok", "redis": "ok"}
+            await self.announce(database)
+            told = await self.ready_when(client, 503, "events-stuck")
+            assert "catalog 有 1 条事件未处理" in told["detail"]
+            assert "catalog is 1 events behind" in told["detail"]
+            assert "failed 1 times" in told["detail"]
+            assert (await client.get("/livez")).status_code == 200, "starting it again would mend nothing"
+            is_mended.append(True)
+            async with database.transaction() as session:
+                await session.execute(text("UPDATE bus.attempt SET next_try_at = now()"))
+            told = await self.ready_when(client, 200, "ok")
+            assert told == {"status": "ok", "redis": "ok"}
+
+    async def test_it_only_says_so_where_the_settings_want_that(
+        self,
+        make_settings: Callable[..., Settings],
+        client_for: Any,
+        database: Database,
+        handlers: Handlers,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("EDULAKE_BUS_STUCK_IS_UNREADY", "false")
+        app = create_service(
+            name="catalog", title="t", settings=make_settings(), routers=[], handlers=handlers
+        )
+        async with client_for(app) as client:
+            await self.announce(database)
+            told = await self.ready_when(client, 200, "has not moved for 1 s")
+            assert told["status"] == "ok"
+
+    async def test_one_that_fails_at_every_look_is_told_with_its_lag(
+        self,
+        make_settings: Callable[..., Settings],
+        client_for: Any,
+        database: Database,
+        handlers: Handlers,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """As one message once did: the reader never came to tell its lag."""
+
+        async def fail(*_: object) -> None:
+            raise ValueError
+
+        monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.01)
+        monkeypatch.setattr(event_log, "due", fail)
+        await self.announce(database)
+        app = create_service(
+            name="catalog", title="t", settings=make_settings(), routers=[], handlers=handlers
+        )
+        async with client_for(app) as client:
+            told = await self.ready_when(client, 200, "consumer")
+            assert "failed" in told["background"]
+            async with asyncio.timeout(60):
+                while (
+                    'edulake_bus_lag_events{group="catalog"} 1.0' not in (await client.get("/metrics")).text
+                ):
+                    await asyncio.sleep(0.05)
+            await self.ready_when(client, 503, "events-stuck")
+
+    async def test_a_process_has_time_to_move_what_stood_still_before_it_began(
+        self,
+        make_settings: Callable[..., Settings],
+        client_for: Any,
+        database: Database,
+        handlers: Handlers,
+        postgres_admin_url: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("EDULAKE_BUS_STUCK_S", "3600")
+        await self.announce(database)
+        async with database.transaction() as session:
+            await event_log.register(session, "catalog", [RawBatchWithdrawn.name])
+        admin = Database(postgres_admin_url)
+        async with admin.transaction() as session:
+            await session.execute(text("UPDATE bus.log SET created_at = now() - interval '2 days'"))
+            await session.execute(
+                text("UPDATE bus.cursor SET pos = 1, updated_at = now() - interval '1 day'")
+            )
+        await admin.close()
+        app = create_service(
+            name="catalog", title="t", settings=make_settings(), routers=[], handlers=handlers
+        )
+        async with client_for(app) as client:
+            told = await self.ready_when(client, 200, "failed 1 times")
+            assert "has not moved for 8640" in told["events"], "a day, and it is told"
+            app.state.resources.began -= 3601
+            await self.ready_when(client, 503, "events-stuck")
 
 
 class TestBackground:

@@ -16,7 +16,13 @@ from edulake.common.bus.delivery import Delivery
 from edulake.common.bus.leader import leadership
 from edulake.common.clock import now
 from edulake.common.db import Database
-from edulake.common.events import AccessClientChanged, AccessTokenRevoked, Event, new_event_id
+from edulake.common.events import (
+    AccessClientChanged,
+    AccessGrantChanged,
+    AccessTokenRevoked,
+    Event,
+    new_event_id,
+)
 from edulake.share_gateway.grant import follower
 from edulake.share_gateway.grant.repository import put_grant
 from edulake.share_gateway.stages import approval
@@ -268,7 +274,7 @@ class TestAChangeThatIsNotApplied:
             trace_id="",
             data=facts.model_dump(mode="json"),
         )
-        await Delivery(database, "gateway", {}, None, BusLimits()).bury_unreadable(event, "ValueError")  # type: ignore[arg-type]
+        await Delivery(database, "gateway", {}, None, BusLimits())._bury(event, 5, "ValueError")  # type: ignore[arg-type]
         await gateway.plane.follower.look()
         assert await status(gateway, issuer, jti="stolen") == expected
         assert await status(gateway, issuer, client_id="other") == 200
@@ -276,6 +282,74 @@ class TestAChangeThatIsNotApplied:
             await session.execute(text("UPDATE bus.dead_letter SET state = 'replayed'"))
         await gateway.plane.follower.look()
         assert await status(gateway, issuer, jti="stolen") == 200
+
+    async def put(self, admin_url: str, name: str, key: str, payload: str = "[1, 2]") -> None:
+        """What cannot be read, written into the log by hand."""
+        connection = await asyncpg.connect(admin_url)
+        await connection.execute(
+            "INSERT INTO bus.log (event_id, topic, name, key, payload, trace_id, producer, created_at) "
+            "VALUES (gen_random_uuid(), 'access', $1, $2, $3, '', 'hand', now())",
+            name,
+            key,
+            payload,
+        )
+        await connection.close()
+
+    @pytest.mark.parametrize(
+        ("name", "key", "expected"),
+        [
+            (AccessGrantChanged.name, "g-app-schools", 403),
+            (AccessClientChanged.name, "app", 401),
+            (AccessTokenRevoked.name, "app", 401),
+            (AccessTokenRevoked.name, "stolen", 401),
+        ],
+    )
+    async def test_one_that_cannot_be_read_closes_what_it_is_about_and_what_comes_later_is_applied(
+        self,
+        settings: Any,
+        start_gateway: Any,
+        give: Give,
+        issuer: Any,
+        postgres_admin_url: str,
+        role_url: Any,
+        name: str,
+        key: str,
+        expected: int,
+    ) -> None:
+        await give()
+        other = await give("other")
+        await self.put(postgres_admin_url, name, key)
+        catalog = Database(role_url("edulake_catalog"))
+        async with start_gateway(settings) as gateway:
+            async with asyncio.timeout(60):
+                while (await gateway.http.get("/readyz")).status_code != 200:
+                    await asyncio.sleep(0.05)
+            assert await status(gateway, issuer, jti="stolen") == expected
+            assert await status(gateway, issuer, client_id="other") == 200
+            async with catalog.transaction() as session:
+                await announce(session, other.model_copy(update={"status": "revoked", "change": "revoked"}))
+            await until_status(403, gateway, issuer, client_id="other")
+        await catalog.close()
+
+    @pytest.mark.parametrize("key", ["", " ", "x" * 600])
+    async def test_one_that_does_not_say_what_it_is_about_closes_everything_until_it_is_dealt_with(
+        self, settings: Any, start_gateway: Any, give: Give, issuer: Any, postgres_admin_url: str, key: str
+    ) -> None:
+        await give()
+        quick = settings.model_copy(update={"access_stale_s": 2.0})
+        async with start_gateway(quick) as gateway:
+            assert await status(gateway, issuer) == 200
+            await self.put(postgres_admin_url, AccessTokenRevoked.name, key)
+            await until_status(503, gateway, issuer)
+            told = await gateway.http.get("/readyz")
+            assert (told.status_code, "access-unknown" in told.text) == (503, True)
+            connection = await asyncpg.connect(postgres_admin_url)
+            async with asyncio.timeout(60):
+                while not await connection.fetchval("SELECT count(*) FROM bus.dead_letter"):
+                    await asyncio.sleep(0.05)
+            await connection.execute("UPDATE bus.dead_letter SET state = 'replayed'")
+            await connection.close()
+            await until_status(200, gateway, issuer)
 
     async def test_too_many_of_them_and_nothing_is_believed(
         self, give: Give, gateway: Any, issuer: Any, monkeypatch: pytest.MonkeyPatch, role_url: Any

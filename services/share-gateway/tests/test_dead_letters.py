@@ -28,7 +28,7 @@ async def bury(database_url: str, count: int = 1, group: str = "workorder") -> l
             trace_id="",
             data=facts.model_dump(),
         )
-        await delivery.bury_unreadable(event, f"ValueError at edulake.workorder:{number}")
+        await delivery._bury(event, 5, f"ValueError at edulake.workorder:{number}")
         events.append(event)
     await database.close()
     return events
@@ -82,6 +82,29 @@ class TestShow:
         shown = (await call(gateway, issuer, f"/{letter['id']}")).json()
         assert shown["event"]["event_id"] == str(event.event_id)
         assert shown["event"]["data"] == event.data
+
+    @pytest.mark.parametrize(
+        ("kept", "shown"),
+        [
+            ("null", None),
+            ("[1]", None),
+            ('{"n": 1e6000}', None),
+            ('{"a": "%s"}' % ("x" * 10_000_000), None),
+            ('{"data": null, "name": "\\u001b[2J"}', {"data": None, "name": "\x1b[2J"}),
+        ],
+        ids=["null", "an array", "a number of 6,000 digits", "10 MB", "no facts"],
+    )
+    async def test_whatever_is_kept_of_it_is_no_defect(
+        self, gateway: Any, issuer: Any, database_url: str, postgres_admin_url: str, kept: str, shown: Any
+    ) -> None:
+        await bury(database_url)
+        connection = await asyncpg.connect(postgres_admin_url)
+        await connection.execute("UPDATE bus.dead_letter SET event = $1, key = '[/]'", kept)
+        await connection.close()
+        (letter,) = (await call(gateway, issuer)).json()["items"]
+        answer = await call(gateway, issuer, f"/{letter['id']}")
+        assert (answer.status_code, answer.json()["event"]) == (200, shown)
+        assert (await call(gateway, issuer, f"/{letter['id']}/replay", "POST")).status_code == 202
 
     async def test_what_is_not_there_is_told(self, gateway: Any, issuer: Any) -> None:
         answer = await call(gateway, issuer, "/77")

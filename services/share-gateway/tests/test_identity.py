@@ -164,20 +164,16 @@ class TestTheIssuersKeys:
         assert await status(open_gateway, issuer.token()) == 200
 
     async def test_never_known_means_503_and_not_401_and_never_200(
-        self, open_gateway: Any, issuer: Any
+        self, settings: Any, start_gateway: Any, give: Give, issuer: Any
     ) -> None:
+        await give()
         issuer.is_down = True
-        assert await status(open_gateway, issuer.token()) == 503
-
-    async def test_come_back_after_the_issuer_was_away_at_the_start(
-        self, open_gateway: Any, issuer: Any
-    ) -> None:
-        issuer.is_down = True
-        assert await status(open_gateway, issuer.token()) == 503
-        issuer.is_down = False
-        async with asyncio.timeout(60):
-            while await status(open_gateway, issuer.token()) != 200:
-                await asyncio.sleep(0.05)
+        async with start_gateway(settings) as gateway:
+            assert await status(gateway, issuer.token()) == 503
+            issuer.is_down = False
+            async with asyncio.timeout(60):
+                while await status(gateway, issuer.token()) != 200:
+                    await asyncio.sleep(0.05)
 
     async def test_once_known_they_carry_over_a_short_absence(self, open_gateway: Any, issuer: Any) -> None:
         assert await status(open_gateway, issuer.token()) == 200

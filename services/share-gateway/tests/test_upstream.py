@@ -451,6 +451,29 @@ class TestHealthAndMetrics:
         assert (await gateway.http.get("/readyz")).status_code == 503
         assert (await gateway.http.get("/livez")).status_code == 200
 
+    async def test_not_ready_before_the_issuers_keys_were_read(
+        self, settings: Any, start_gateway: Any, issuer: Any, give: Any
+    ) -> None:
+        """A gateway started while auth is away would answer 503 to everybody who is sent to it."""
+        await give()
+        issuer.is_down = True
+        async with start_gateway(settings) as gateway:
+            told = await gateway.http.get("/readyz")
+            assert (told.status_code, told.json()["type"]) == (503, "urn:edulake:problem:issuer-keys-unknown")
+            assert "签发方公钥" in told.json()["detail"]
+            assert "auth" in told.json()["mend"]
+            assert (await gateway.http.get("/livez")).status_code == 200
+            issuer.is_down = False
+            async with asyncio.timeout(60):
+                while (await gateway.http.get("/readyz")).status_code != 200:
+                    await asyncio.sleep(0.05)
+            issuer.is_down = True
+            answer = await gateway.http.get("/share/v1/schools", headers=issuer.bearer())
+            assert answer.status_code == 200, "the keys are kept"
+            assert (await gateway.http.get("/readyz")).status_code == 200
+            gateway.plane.keys._confirmed -= 3601
+            assert (await gateway.http.get("/readyz")).status_code == 503, "and not believed for ever"
+
     async def test_not_ready_while_the_published_versions_are_old(self, gateway: Any) -> None:
         gateway.engine.versions.age_s = 11
         answer = await gateway.http.get("/readyz")

@@ -1,4 +1,4 @@
-"""What carries the events of a suite, in words: the log alone, or Kafka with its broker, topics and relay."""
+"""What carries the events of a suite, in words: the log alone, or Kafka with its broker and topics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from edulake.cli.state import SuiteState
-from edulake.common.bus.lag import COUNTED_EVENTS, relay_lag, relayed_today
+from edulake.common.bus.lag import relayed_today
 from edulake.common.db import Database
-from edulake.common.errors import Unavailable
+from edulake.common.events import TOPICS
 from edulake.common.settings import Settings
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Carrier:
-    """One thing that is true of Kafka or the relay now."""
+    """One thing that is true of Kafka now."""
 
     holds: bool
     words: str
@@ -30,7 +30,7 @@ class Carrier:
 
 def carrier_states(settings: Settings, state: SuiteState) -> list[Carrier]:
     """Everything that is quick to say of what carries a running suite's events; nothing of the log alone."""
-    return [broker_state(settings, state), relay_state(state)] if state.bus == "kafka" else []
+    return [broker_state(settings, state)] if state.bus == "kafka" else []
 
 
 def broker_state(settings: Settings, state: SuiteState | None = None) -> Carrier:
@@ -55,28 +55,11 @@ def broker_state(settings: Settings, state: SuiteState | None = None) -> Carrier
     return Carrier(True, f"Kafka {brokers.bootstrap} 可用，主题齐全 / reachable, every topic is there")
 
 
-def relay_state(state: SuiteState) -> Carrier:
-    """How far the relay is behind the log."""
-    try:
-        lag = asyncio.run(_ask(state, relay_lag))
-    except Unavailable:
-        return Carrier(
-            False, "事件转发：数据库连不上，积压不明 / the database cannot be reached, lag unknown"
-        )
-    counted = f"{lag.events}{'+' if lag.events >= COUNTED_EVENTS else ''}"
-    if not lag.events:
-        return Carrier(True, "事件转发：没有积压 / the relay has carried every event")
-    return Carrier(
-        True,
-        f"事件转发：积压 {counted} 条，最早的已等待 {lag.seconds:.0f} 秒 / events wait for the relay",
-    )
-
-
 def carried_state(settings: Settings, state: SuiteState) -> Carrier:
     """Does Kafka hold every event that the relay says it carried? Reads the topics."""
     from edulake.common.bus.probe import BrokersAway, count_carried
 
-    relayed = asyncio.run(_ask(state, lambda session: relayed_today(session, NEWEST_EVENTS)))
+    relayed = asyncio.run(_ask(state, lambda session: relayed_today(session, TOPICS, NEWEST_EVENTS)))
     try:
         carried = asyncio.run(count_carried(_brokers(settings, state)))
     except BrokersAway as error:

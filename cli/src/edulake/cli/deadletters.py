@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from edulake.cli.terminal import ask, out
+from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(no_args_is_help=True, help="死信：查看与重放 / dead letters: list, show, replay")
@@ -26,12 +27,17 @@ def list_letters(
     for heading in ("编号", "消费组", "事件", "键", "次数", "状态", "原因", "时间"):
         table.add_column(heading, overflow="fold")
     for letter in page["items"]:
-        facts = [str(letter[name]) for name in ("id", "consumer", "name", "key", "tries")]
-        table.add_row(*facts, STATES[letter["state"]], letter["reason"], letter["updated_at"][:19])
+        facts = [_plain(letter[name]) for name in ("id", "consumer", "name", "key", "tries")]
+        table.add_row(*facts, STATES[letter["state"]], _plain(letter["reason"]), letter["updated_at"][:19])
     out.print(table)
     if page["next"]:
         out.print("只显示最近 200 封 / only the newest 200 are shown")
     raise typer.Exit(1 if any(letter["state"] == "dead" for letter in page["items"]) else 0)
+
+
+def _plain(value: object) -> str:
+    """What a message says of itself, neither as markup nor as commands to the terminal."""
+    return escape("".join(char if char.isprintable() else "�" for char in str(value)))
 
 
 @app.command()
@@ -44,4 +50,5 @@ def show(number: Annotated[int, typer.Argument(help="编号 / number")]) -> None
 def replay(number: Annotated[int, typer.Argument(help="编号 / number")]) -> None:
     """原因排除后重放 / have its group handle the event again."""
     letter = ask(OPERATOR, "POST", f"{PATH}/{number}/replay")
-    out.print(f"{letter['consumer']} 将重新处理 {letter['name']} / it will be handled again")
+    group, name = _plain(letter["consumer"]), _plain(letter["name"])
+    out.print(f"{group} 将重新处理 {name} / it will be handled again")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from edulake.cli.carrier import broker_state, carrier_states
+from edulake.cli.readers import readers_of
 from edulake.cli.state import not_writable, read_state, running_suite
 from edulake.cli.suite import taken_ports
 from edulake.common.settings import Settings
@@ -43,6 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
         _crypto(),
         _last_suite(settings),
         *_kafka(settings),
+        *_readers(settings),
     ]
 
 
@@ -53,6 +55,12 @@ def _kafka(settings: Settings) -> list[Finding]:
     if state is None and settings.bus == "kafka":
         found = [broker_state(settings)]
     return [Finding("ok" if one.holds else "bad", one.words) for one in found]
+
+
+def _readers(settings: Settings) -> list[Finding]:
+    """Whether events are read, where a suite runs."""
+    state = running_suite(settings)
+    return [Finding(one.grade, one.words) for one in readers_of(state).told] if state and state.ready else []
 
 
 def _python() -> Finding:

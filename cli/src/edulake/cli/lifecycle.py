@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 from edulake.cli.carrier import carrier_states
 from edulake.cli.children import ENDING_SIGNALS
+from edulake.cli.readers import readers_of
 from edulake.cli.state import make_home, read_state, running_suite
 from edulake.cli.suite import PYTHON, members
 from edulake.cli.supervisor import Supervisor
-from edulake.cli.terminal import err, in_words, load_settings, out
+from edulake.cli.terminal import MARKS, err, in_words, load_settings, out
 from edulake.common.settings import Settings
 from rich.table import Table
 
@@ -108,18 +109,26 @@ def down() -> None:
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="JSON 输出 / as JSON")] = False) -> None:
-    """系统在不在运行、每个进程的状态 / what runs; exit 1 when something does not."""
+    """系统在不在运行、每个进程与事件读者的状态 / what runs and reads; exit 1 when something does not."""
     settings = load_settings()
     state = running_suite(settings)
     pids = {name: one.pid for name, one in state.processes.items()} if state else {}
     listed = state.members if state else {one.name: (one.title, one.port) for one in members(settings)}
     rows = {name: state is not None and state.runs(name) for name in listed}
     carriers = carrier_states(settings, state) if state and state.ready else []
-    healthy = bool(state and state.ready and all(rows.values()) and all(one.holds for one in carriers))
+    readers = readers_of(state) if state and state.ready else None
+    told = readers.told if readers else []
+    moves = all(one.holds for one in carriers) and all(one.grade != "bad" for one in told)
+    healthy = bool(state and state.ready and all(rows.values()) and moves)
     if as_json:
         facts = {"running": state is not None, "healthy": healthy, "members": rows, "pids": pids}
-        told = {"url": state.public_url if state else None, "bus": [one.words for one in carriers]}
-        out.print_json(json.dumps({**facts, **told}))
+        words = [carrier.words for carrier in carriers] + [one.words for one in told]
+        more = {"url": state.public_url if state else None, "bus": words}
+        behind = {
+            "readers": readers.facts if readers else [],
+            "dead_letters": readers.dead if readers else {},
+        }
+        out.print_json(json.dumps({**facts, **more, **behind}))
     else:
         table = Table(title=state.public_url if state else "没有在运行 / nothing runs")
         for heading in ("进程", "名称", "状态", "PID", "端口"):
@@ -128,6 +137,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="JSON 输出 / a
             mark = "[green]运行[/]" if rows[name] else "[red]停止[/]"
             table.add_row(name, title, mark, str(pids.get(name, "")), str(port or ""))
         out.print(table)
-        for one in carriers:
-            out.print(f"{'[green]✓[/]' if one.holds else '[red]✗[/]'} {one.words}")
+        for carrier in carriers:
+            out.print(f"{MARKS['ok' if carrier.holds else 'bad']} {carrier.words}")
+        for one in told:
+            out.print(f"{MARKS[one.grade]} {one.words}")
     raise typer.Exit(0 if healthy else 1)

@@ -12,7 +12,7 @@ from edulake.cli import source as sources
 from edulake.cli.calls import token_id
 from edulake.cli.deliver import follow, show_batch
 from edulake.cli.doctor import examine
-from edulake.cli.terminal import ask, err, gateway, in_words, load_settings, out, running
+from edulake.cli.terminal import MARKS, ask, err, gateway, in_words, load_settings, out, running
 from edulake.cli.verify import verify_all
 
 #: The security administrator ends any token and any grant; an owner only those he answers for.
@@ -91,8 +91,7 @@ def doctor() -> None:
     """检查这台机器与这份安装，用文字说明问题 / say what is wrong with this machine or installation."""
     findings = examine(load_settings())
     for finding in findings:
-        mark = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "bad": "[red]✗[/]"}[finding.grade]
-        out.print(f"{mark} {finding.words}")
+        out.print(f"{MARKS[finding.grade]} {finding.words}")
     raise typer.Exit(1 if any(finding.grade == "bad" for finding in findings) else 0)
 
 

@@ -16,6 +16,8 @@ from rich.console import Console
 
 out = Console()
 err = Console(stderr=True)
+#: Before a finding, by its grade.
+MARKS = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "bad": "[red]✗[/]"}
 
 
 def load_settings() -> Settings:

@@ -13,13 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from edulake.common import faults
+from edulake.common.bus.limits import BusLimits
 from edulake.common.db import Database
 from edulake.common.identity import ContextVerifier, refuse_routes_without_policy
 from edulake.common.problems import REFUSALS, install_problem_handlers
 from edulake.common.settings import Settings
 from edulake.common.standards import Standards
 from edulake.common.telemetry import configure_logging, logger
-from edulake.common.web import TraceMiddleware, health_router
+from edulake.common.web import Reads, TraceMiddleware, health_router
 from fastapi import APIRouter, Depends, FastAPI, Request
 from prometheus_client import Counter
 from redis.asyncio import Redis
@@ -49,6 +50,10 @@ class Resources:
     standards: Standards
     keys: "KeyProvider"
     name: str
+    #: When this process opened them, by the monotonic clock.
+    began: float = field(default_factory=time.monotonic)
+    #: Background tasks that fail: how often in a row, and when last (monotonic).
+    failing: dict[str, tuple[int, float]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -106,13 +111,19 @@ async def open_resources(settings: Settings, name: str, role: str) -> AsyncItera
 
 
 async def keep_running(
-    name: str, work: Callable[[], Awaitable[None]], stop: asyncio.Event, *, longest_pause_s: float = 10.0
+    name: str,
+    work: Callable[[], Awaitable[None]],
+    stop: asyncio.Event,
+    *,
+    longest_pause_s: float = 10.0,
+    failing: dict[str, tuple[int, float]] | None = None,
 ) -> None:
     """Run a background task until told to stop; start it again, slower each time, when it fails.
 
-    A run that lasted longer than the longest pause was healthy: after it the pauses are short again.
+    A run that lasted longer than the longest pause was healthy: after it the pauses are short again, and the
+    failures are counted anew. They are noted in `failing`.
     """
-    pause_s = FIRST_PAUSE_S
+    pause_s, times = FIRST_PAUSE_S, 0
     while not stop.is_set():
         began = time.monotonic()
         try:
@@ -120,7 +131,10 @@ async def keep_running(
             return
         except Exception:
             if time.monotonic() - began > longest_pause_s:
-                pause_s = FIRST_PAUSE_S
+                pause_s, times = FIRST_PAUSE_S, 0
+            times += 1
+            if failing is not None:
+                failing[name] = (times, time.monotonic())
             BACKGROUND_FAILURES.labels(name).inc()
             log.exception("background task failed", task=name, again_in_s=pause_s)
         try:
@@ -134,13 +148,20 @@ async def background_tasks(
     resources: Resources, handlers: "Handlers", background: Sequence[Background]
 ) -> AsyncIterator[None]:
     """Run the event consumer and other tasks for as long as the block lasts."""
+    from edulake.common.bus.watch import watch  # the bus needs this module's Resources
+
     stop = asyncio.Event()
     work: dict[str, Callable[[], Awaitable[None]]] = {}
     if handlers:
         work["consumer"] = partial(resources.bus.consume, resources.name, handlers, resources, stop)
+        # Beside the consumer, so that its lag is told also while it fails.
+        work["lag"] = partial(watch, resources.database, BusLimits(), resources.name, stop)
     for task in background:
         work[task.__name__] = partial(task, resources, stop)
-    running = [asyncio.create_task(keep_running(name, run, stop), name=name) for name, run in work.items()]
+    running = [
+        asyncio.create_task(keep_running(name, run, stop, failing=resources.failing), name=name)
+        for name, run in work.items()
+    ]
     try:
         yield
     finally:
@@ -180,6 +201,8 @@ def create_service(
             )
             app.state.resources = resources
             app.state.needs_database = database
+            is_carried = settings.bus == "kafka"
+            app.state.reads = Reads(name, BusLimits(), is_carried=is_carried) if handlers else None
             app.state.verifier = ContextVerifier(settings.internal_key, name)
             if lifespan_resources:
                 await stack.enter_async_context(lifespan_resources(resources))

@@ -1,7 +1,12 @@
 """What every HTTP process answers for itself: health, metrics, and one trace per request."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from edulake.common.bus.lag import RELAY_CURSOR, standings, stuck
+from edulake.common.bus.limits import BusLimits
 from edulake.common.errors import Unavailable
 from edulake.common.policy import allow
 from edulake.common.problems import answer_defect
@@ -9,7 +14,11 @@ from edulake.common.telemetry import adopt_trace, logger
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from redis.exceptions import RedisError
+from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from edulake.common.service import Resources
 
 log = logger(__name__)
 REQUESTS = Counter(
@@ -17,6 +26,22 @@ REQUESTS = Counter(
 )
 SECONDS = Histogram("edulake_http_request_seconds", "Time to the end of the answer", ["service", "route"])
 QUIET = {"/livez", "/readyz", "/metrics"}
+#: A background task that failed so often in a row, the last time so lately, is told.
+FAILURES_TOLD, FAILED_LATELY_S = 3, 30.0
+
+
+class EventsStuck(Unavailable):
+    code, title_zh, title_en = "events-stuck", "事件处理停滞", "Events are not being handled"
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The group a service reads events for. `is_carried`: by Kafka; `is_needed`: stuck means not ready."""
+
+    group: str
+    limits: BusLimits
+    is_carried: bool = False
+    is_needed: bool = True
 
 
 class TraceMiddleware:
@@ -68,7 +93,7 @@ class TraceMiddleware:
 
 
 def health_router() -> APIRouter:
-    """`/livez` asks nobody; `/readyz` asks the database; `/metrics` is for Prometheus."""
+    """`/livez` asks nobody; `/readyz` asks the database, also for events that wait; `/metrics` is for Prometheus."""
     router = APIRouter(tags=["health"])
 
     @router.get("/livez", dependencies=[allow("health", "read")], summary="进程存活")
@@ -77,12 +102,19 @@ def health_router() -> APIRouter:
 
     @router.get("/readyz", dependencies=[allow("health", "read")], summary="可以接受请求")
     async def readyz(request: Request) -> dict[str, str]:
-        resources = getattr(request.app.state, "resources", None)
+        state = request.app.state
+        resources = getattr(state, "resources", None)
         if resources is None:
             raise Unavailable("服务正在启动", "the service is starting")
-        if request.app.state.needs_database:
+        if state.needs_database:
             await resources.database.ping()
-        return {"status": "ok", "redis": await _redis_state(resources.redis)}
+        told = {
+            "status": "ok",
+            "redis": await _redis_state(resources.redis),
+            "events": await _events_state(state, resources),
+            "background": _failing(resources.failing),
+        }
+        return {name: words for name, words in told.items() if words}
 
     @router.get("/metrics", dependencies=[allow("health", "read")], include_in_schema=False)
     def metrics() -> Response:
@@ -98,3 +130,36 @@ async def _redis_state(redis: "object") -> str:
     except (RedisError, OSError):
         return "unreachable"
     return "ok"
+
+
+async def _events_state(state: State, resources: "Resources") -> str:
+    """What the service has still to read, in words; EventsStuck (503) when its reader stands still.
+
+    A long backlog that moves keeps nobody from asking. A process is given the time of `stuck_s` first: what
+    stood still before it began may be mended by it, and a suite must be able to start.
+    """
+    reads: Reads | None = state.reads
+    if reads is None:
+        return ""
+    names = [reads.group, RELAY_CURSOR] if reads.is_carried else [reads.group]
+    async with resources.database.read() as session:
+        found = await standings(session, names)
+    has_tried = time.monotonic() - resources.began >= reads.limits.stuck_s
+    still = stuck(found, reads.group, reads.limits.stuck_s)
+    if still and has_tried and reads.is_needed and reads.limits.stuck_is_unready:
+        raise EventsStuck(
+            *still.told,
+            mend_zh="按运行手册“事件处理停滞”一节排查",
+            mend_en="see the runbook, events are not being handled",
+        )
+    mine = [one for one in found if one.consumer == reads.group and one.events]
+    return " / ".join(mine[0].told) if mine else ""
+
+
+def _failing(failing: Mapping[str, tuple[int, float]]) -> str:
+    lately = time.monotonic() - FAILED_LATELY_S
+    return "; ".join(
+        f"{task} 连续失败 {times} 次 / failed {times} times in a row"
+        for task, (times, last) in failing.items()
+        if times >= FAILURES_TOLD and last >= lately
+    )

@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from edulake.common.bus import BusLimits
 from edulake.common.policy import asking_neighbours
 from edulake.common.service import Resources, create_service
+from edulake.common.web import Reads
 from edulake.share_gateway.audit.api import router as audit_router
 from edulake.share_gateway.background import BACKGROUND
 from edulake.share_gateway.deadletter.api import router as dead_letter_router
@@ -26,6 +28,8 @@ def create_app(
         async with asking_neighbours(resources), open_plane(resources, service, engine_opener) as plane:
             resources.extra["plane"] = plane
             service.state.plane = plane
+            # Whose right waits for an event is closed, nobody else (ADR 0012): a stuck reader is told, no more.
+            service.state.reads = Reads(resources.name, BusLimits(), is_needed=False)
             yield
 
     service = create_service(

@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import partial
 
 from edulake.common.bus import BusLimits, PostgresBus
+from edulake.common.bus.watch import watch
 from edulake.common.service import Resources, keep_running
 from edulake.share_gateway.audit.service import Verification
 from edulake.share_gateway.handlers import HANDLERS
@@ -24,6 +25,11 @@ async def follow_access(resources: Resources, stop: asyncio.Event) -> None:
     await _plane(resources).follower.follow(stop)
 
 
+async def follow_keys(resources: Resources, stop: asyncio.Event) -> None:
+    """Read the issuer's keys until they are known, and again from time to time."""
+    await _plane(resources).keys.follow(stop)
+
+
 async def read_access_events(resources: Resources, stop: asyncio.Event) -> None:
     """Keep the projections of rights from the log itself, whatever carries the other events.
 
@@ -33,7 +39,14 @@ async def read_access_events(resources: Resources, stop: asyncio.Event) -> None:
     limits = BusLimits(poll_ms=resources.settings.bus_poll_ms)
     bus = PostgresBus(_plane(resources).database, limits)
     read = partial(bus.consume, resources.name, HANDLERS, resources, stop)
-    await keep_running("read_access_events", read, stop, longest_pause_s=LONGEST_PAUSE_S)
+    await keep_running(
+        "read_access_events", read, stop, longest_pause_s=LONGEST_PAUSE_S, failing=resources.failing
+    )
+
+
+async def tell_lag(resources: Resources, stop: asyncio.Event) -> None:
+    """Tell how far the reading of rights is behind, also while that fails."""
+    await watch(_plane(resources).database, BusLimits(), resources.name, stop)
 
 
 async def write_audit(resources: Resources, stop: asyncio.Event) -> None:
@@ -63,4 +76,13 @@ async def settle_quotas(resources: Resources, stop: asyncio.Event) -> None:
         await leases.give_back(everything=stop.is_set())
 
 
-BACKGROUND = (follow_access, read_access_events, write_audit, flush_counts, settle_quotas, verify_audit)
+BACKGROUND = (
+    follow_access,
+    follow_keys,
+    read_access_events,
+    tell_lag,
+    write_audit,
+    flush_counts,
+    settle_quotas,
+    verify_audit,
+)

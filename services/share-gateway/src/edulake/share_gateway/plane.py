@@ -37,6 +37,7 @@ class Plane:
     settings: GatewaySettings
     hosts: frozenset[str]
     trusted_proxies: tuple[Network, ...]
+    keys: IssuerKeys
     tokens: Tokens
     access: AccessBook
     follower: AccessFollower
@@ -93,7 +94,10 @@ def open_engine(resources: Resources) -> Engine:
 async def open_plane(
     resources: Resources, own_app: ASGIApp, engine_opener: EngineOpener = open_engine
 ) -> AsyncIterator[Plane]:
-    """Build the plane and load the grants; raises when Postgres cannot be reached."""
+    """Build the plane, load grants, versions and keys; raises when Postgres cannot be reached.
+
+    An issuer that cannot be reached yet keeps the process from being ready, not from starting: it may start later.
+    """
     settings = resources.settings
     if not isinstance(settings, GatewaySettings):
         raise TypeError("the gateway needs GatewaySettings")
@@ -111,6 +115,7 @@ async def open_plane(
         stack.push_async_callback(plane.upstreams.close)
         stack.push_async_callback(plane.cache.close)
         await plane.follower.look()
+        await plane.keys.look()
         yield plane
 
 
@@ -128,6 +133,7 @@ def _assemble(
         settings=settings,
         hosts=frozenset(host.lower().strip("[]") for host in settings.hosts),
         trusted_proxies=settings.trusted_proxies,
+        keys=keys,
         tokens=Tokens(
             keys,
             issuer=settings.issuer,

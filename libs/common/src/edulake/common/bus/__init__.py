@@ -4,6 +4,7 @@ from edulake.common.bus.announce import announce
 from edulake.common.bus.deadletter import (
     DeadLetter,
     ShownDeadLetter,
+    count_dead_letters,
     get_dead_letter,
     list_dead_letters,
     replay_dead_letter,
@@ -25,6 +26,7 @@ __all__ = [
     "PostgresBus",
     "ShownDeadLetter",
     "announce",
+    "count_dead_letters",
     "get_dead_letter",
     "list_dead_letters",
     "open_bus",

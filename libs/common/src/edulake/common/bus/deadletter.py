@@ -2,8 +2,9 @@
 
 from typing import Any
 
+import orjson
+from edulake.common.bus.message import COLUMNS, MAX_MESSAGE_BYTES, UNREADABLE, Message, from_json, from_row
 from edulake.common.errors import NotFound
-from edulake.common.events import Event
 from pydantic import AwareDatetime, BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,18 +16,25 @@ _LIST = text(
       AND (:all_states OR state <> 'replayed') AND id < :before
     ORDER BY id DESC LIMIT :limit"""
 )
+# As text and with a bound: what a hand may have put there must not end the question.
+_EVENT = f"CASE WHEN octet_length(d.event::text) <= {MAX_MESSAGE_BYTES} THEN d.event::text END AS event"
 _GET = text(
-    "SELECT id, consumer, event_id, name, key, reason, tries, state, created_at, updated_at, event "
-    "FROM bus.dead_letter WHERE id = :id"
+    "SELECT id, consumer, event_id, name, key, reason, tries, state, created_at, updated_at, "  # noqa: S608
+    f"{_EVENT} FROM bus.dead_letter d WHERE id = :id"
 )
 _REPLAY = text(
     "UPDATE bus.dead_letter SET state = 'replaying', updated_at = now() WHERE id = :id AND state = 'dead' "
     "RETURNING consumer, event_id"
 )
+_COUNT = text(
+    "SELECT consumer, count(*) AS letters FROM bus.dead_letter WHERE state <> 'replayed' GROUP BY consumer"
+)
 _UNSETTLE = text("DELETE FROM bus.inbox WHERE consumer = :consumer AND event_id = :event_id")
+# What was mended in the log is read from there; the log may have been purged.
 _REPLAYING = text(
-    "SELECT id, event FROM bus.dead_letter WHERE consumer = :consumer AND state = 'replaying' "
-    "AND name = ANY(:names) ORDER BY id LIMIT :limit"
+    f"""SELECT d.id, {_EVENT}, {COLUMNS} FROM bus.dead_letter d LEFT JOIN bus.log l USING (event_id)
+    WHERE d.consumer = :consumer AND d.state = 'replaying' AND (d.name = ANY(:names) OR d.name = '{UNREADABLE}')
+    ORDER BY d.id LIMIT :limit"""  # noqa: S608 - constants of this module
 )
 _REPLAYED = text(
     "UPDATE bus.dead_letter SET state = 'replayed', updated_at = now() WHERE id = :id AND state = 'replaying'"
@@ -49,9 +57,13 @@ class DeadLetter(BaseModel):
 
 
 class ShownDeadLetter(DeadLetter):
-    """The same with the event as it was announced: references and counts, never rows."""
+    """The same with the event as it was announced: references and counts, never rows.
 
-    event: Event
+    Of a message that could not be read it holds no facts, only what the envelope said; null when it holds nothing
+    that can be shown.
+    """
+
+    event: dict[str, Any] | None
 
 
 async def list_dead_letters(
@@ -67,6 +79,11 @@ async def list_dead_letters(
     return [_letter(row._mapping) for row in await session.execute(_LIST, scope)]
 
 
+async def count_dead_letters(session: AsyncSession) -> dict[str, int]:
+    """How many of each group were not replayed, or not with success."""
+    return {row.consumer: row.letters for row in await session.execute(_COUNT)}
+
+
 def _letter(row: Any) -> DeadLetter:
     return DeadLetter.model_validate({**row, "event_id": str(row["event_id"])})
 
@@ -76,7 +93,16 @@ async def get_dead_letter(session: AsyncSession, dead_letter_id: int) -> ShownDe
     found = (await session.execute(_GET, {"id": dead_letter_id})).one_or_none()
     if found is None:
         raise NotFound("没有这条死信", "there is no such dead letter", where="id")
-    return ShownDeadLetter.model_validate({**found._mapping, "event_id": str(found.event_id)})
+    shown = {"event_id": str(found.event_id), "event": _object(found.event)}
+    return ShownDeadLetter.model_validate({**found._mapping, **shown})
+
+
+def _object(content: str | None) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(content or "")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 async def replay_dead_letter(session: AsyncSession, dead_letter_id: int) -> None:
@@ -93,10 +119,15 @@ async def replay_dead_letter(session: AsyncSession, dead_letter_id: int) -> None
     await session.execute(_UNSETTLE, {"consumer": found.consumer, "event_id": found.event_id})
 
 
-async def replaying(session: AsyncSession, consumer: str, names: list[str], limit: int) -> dict[int, Event]:
-    """The events a group was asked to handle again, by dead letter, oldest first."""
+async def replaying(session: AsyncSession, consumer: str, names: list[str], limit: int) -> dict[int, Message]:
+    """What a group was asked to handle again, by dead letter, oldest first: as it stands in the log now."""
     found = await session.execute(_REPLAYING, {"consumer": consumer, "names": names, "limit": limit})
-    return {row.id: Event.model_validate(row.event) for row in found}
+    return {
+        row.id: from_json((row.event or "").encode(), f"dead letter {row.id}")
+        if row.pos is None
+        else from_row(row)
+        for row in found
+    }
 
 
 async def mark_replayed(session: AsyncSession, dead_letter_id: int) -> None:

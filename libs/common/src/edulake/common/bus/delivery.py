@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edulake.common import faults
 from edulake.common.bus import metrics
 from edulake.common.bus.limits import BusLimits
+from edulake.common.bus.message import UNREADABLE, Message, Unreadable, unfit, written
 from edulake.common.bus.port import Handler, Handlers
 from edulake.common.db import Database
 from edulake.common.events import Event, EventData, topic_of
@@ -71,13 +72,20 @@ class Delivery:
     def topics(self) -> list[str]:
         return sorted({topic_of(name) for name in self._handlers})
 
-    async def deliver(self, event: Event) -> datetime | None:
-        """Settle an event: None when it is settled, else the moment before which not to try again.
+    async def deliver(self, message: Message) -> datetime | None:
+        """Settle a message: None when it is settled, else the moment before which not to try again.
 
-        Raises only when the database is lost; everything a handler does wrong is counted and recorded.
+        Raises only when the database is lost; everything a handler does wrong is counted and recorded, and
+        what cannot be read is a dead letter at once.
         """
-        if event.name not in self._handlers:
+        if message.name not in self._handlers and message.name != UNREADABLE:
             return None
+        if isinstance(message, Unreadable):
+            await self._bury(message, 1, message.reason)
+            return None
+        return await self._begin(message)
+
+    async def _begin(self, event: Event) -> datetime | None:
         async with self.database.transaction() as session:
             await session.execute(_FAST)
             state = (await session.execute(_BEGIN, {**self._id(event), "key": event.key})).one()
@@ -89,17 +97,13 @@ class Delivery:
             return None
         return await self._try(event, state.tries)
 
-    async def bury_unreadable(self, event: Event, reason: str) -> None:
-        """Make a dead letter of a message no envelope could be read from."""
-        await self._bury(event, 1, reason)
-
     async def _try(self, event: Event, tries: int) -> datetime | None:
         adopt_trace(event.trace_id)
         kind, handler = self._handlers[event.name]
         try:
             facts = kind.model_validate(event.data)
-        except ValidationError as error:
-            await self._bury(event, tries, describe(error))  # will never be readable
+        except Exception as error:  # noqa: BLE001 - a field's own validator may raise anything
+            await self._bury(event, tries, _describe_unfit(error, kind))  # will never be readable
             return None
         try:
             async with asyncio.timeout(self.limits.handler_timeout_s):
@@ -120,7 +124,7 @@ class Delivery:
                 await handler(session, facts, event, self._resources)
                 await faults.point("bus.before_commit")
 
-    async def _settle(self, session: AsyncSession, event: Event) -> bool:
+    async def _settle(self, session: AsyncSession, event: Message) -> bool:
         """Claim the event for this transaction; False when it is settled already."""
         await session.execute(_END, self._id(event))
         return bool(await session.scalar(_SETTLE, self._id(event)))
@@ -132,12 +136,12 @@ class Delivery:
         self._record("again", event, tries, reason)
         return until
 
-    async def _bury(self, event: Event, tries: int, reason: str) -> None:
+    async def _bury(self, event: Message, tries: int, reason: str) -> None:
         letter: dict[str, Any] = {
             **self._id(event),
             "name": event.name,
             "key": event.key,
-            "event": event.model_dump_json(),
+            "event": written(event),
             "reason": reason,
             "tries": tries,
         }
@@ -147,14 +151,20 @@ class Delivery:
             await session.execute(_BURY, letter)
         self._record("dead", event, tries, reason)
 
-    def _id(self, event: Event) -> dict[str, Any]:
+    def _id(self, event: Message) -> dict[str, Any]:
         return {"consumer": self.group, "event_id": event.event_id}
 
-    def _record(self, outcome: str, event: Event, tries: int, reason: str) -> None:
+    def _record(self, outcome: str, event: Message, tries: int, reason: str) -> None:
         metrics.DELIVERIES.labels(self.group, event.name, outcome).inc()
         facts = {"group": self.group, "event_name": event.name, "event_id": str(event.event_id)}
         write = log.error if outcome == "dead" else log.warning
         write("event not handled", outcome=outcome, tries=tries, reason=reason, **facts)
+
+
+def _describe_unfit(error: Exception, kind: type[EventData]) -> str:
+    if isinstance(error, ValidationError):
+        return f"{type(error).__name__}: {unfit(error, kind.model_fields)}"
+    return describe(error)
 
 
 def describe(error: BaseException) -> str:

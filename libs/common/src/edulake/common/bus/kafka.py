@@ -11,21 +11,19 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
-from uuid import NAMESPACE_OID, uuid5
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from edulake.common.bus.brokers import Brokers, ensure_topics, quieten_client
 from edulake.common.bus.delivery import Delivery
 from edulake.common.bus.limits import BusLimits
+from edulake.common.bus.message import from_json
 from edulake.common.bus.port import Handlers
 from edulake.common.bus.postgres import LogReader
 from edulake.common.bus.upkeep import Upkeep
 from edulake.common.clock import now
 from edulake.common.db import Database
-from edulake.common.events import Event
 from edulake.common.telemetry import logger
-from pydantic import ValidationError
 
 if TYPE_CHECKING:
     from edulake.common.service import Resources
@@ -45,7 +43,7 @@ class KafkaBus(LogReader):
     async def consume(
         self, group: str, handlers: Handlers, resources: "Resources", stop: asyncio.Event
     ) -> None:
-        delivery = Delivery(self.database, group, handlers, resources, self.limits)
+        delivery = await self._begin(group, handlers, resources)
         quieten_client()
         await ensure_topics(self.brokers, delivery.topics, self.limits.retention_days)
         consumer = self._consumer(group, delivery.topics)
@@ -121,15 +119,8 @@ class _Reader:
             log.info("partition lost while at work", topic=partition.topic, partition=partition.partition)
 
     async def _deliver(self, record: ConsumerRecord) -> datetime | None:
-        try:
-            event = Event.model_validate_json(record.value or b"")
-        except ValidationError as error:
-            reason = (
-                f"no event in {record.topic}/{record.partition}/{record.offset}: {error.error_count()} errors"
-            )
-            await self._delivery.bury_unreadable(_unreadable(record), reason)
-            return None
-        return await self._delivery.deliver(event)
+        place = f"{record.topic}/{record.partition}/{record.offset}"
+        return await self._delivery.deliver(from_json(record.value, place))
 
     def _put_back(self, partition: TopicPartition, offset: int, again_at: datetime) -> None:
         self._consumer.seek(partition, offset)
@@ -142,17 +133,3 @@ class _Reader:
             del self._paused[partition]
             if partition in assigned:
                 self._consumer.resume(partition)
-
-
-def _unreadable(record: ConsumerRecord) -> Event:
-    """A stand-in that is the same each time the record is read, and holds nothing of its content."""
-    place = f"{record.topic}/{record.partition}/{record.offset}"
-    return Event(
-        event_id=uuid5(NAMESPACE_OID, place),
-        name="unreadable",
-        key=place,
-        occurred_at=now(),
-        producer="kafka",
-        trace_id="",
-        data={},
-    )

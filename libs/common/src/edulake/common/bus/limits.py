@@ -25,6 +25,17 @@ class BusLimits(BaseSettings):
     upkeep_ms: int = Field(
         default=1000, ge=10, description="Pause between two looks for replays and at the lag."
     )
+    stuck_s: float = Field(
+        default=600,
+        ge=1,
+        description="A reader that has not moved for this long although events wait is stuck: `status` and "
+        "`verify` fail. Longer than all tries of one event take.",
+    )
+    stuck_is_unready: bool = Field(
+        default=True,
+        description="Whether a service whose reader is stuck says that it is not ready (503); if not, it only "
+        "tells so.",
+    )
     purge_s: float = Field(default=3600, gt=0, description="Pause between two purges of the log.")
 
     def backoff_s(self, tries: int) -> float:

@@ -13,31 +13,33 @@ and is refused by the function.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
+from edulake.common.bus.message import COLUMNS, Message, from_row
 from edulake.common.db import Database
 from edulake.common.errors import Problem
 from edulake.common.events import Event
 from sqlalchemy import text
-from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
-_COLUMNS = "l.pos, l.event_id, l.name, l.key, l.payload, l.trace_id, l.producer, l.created_at"
 _HORIZON = text("SELECT bus.horizon(:after)")
 _OPEN = text("INSERT INTO bus.cursor (consumer) VALUES (:consumer) ON CONFLICT DO NOTHING")
+_REGISTER = text(
+    "INSERT INTO bus.cursor (consumer, names) VALUES (:consumer, :names) "
+    "ON CONFLICT (consumer) DO UPDATE SET names = excluded.names"
+)
 _CURSOR = text("SELECT pos FROM bus.cursor WHERE consumer = :consumer")
 _SAVE = text("UPDATE bus.cursor SET pos = :pos, updated_at = now() WHERE consumer = :consumer AND pos < :pos")
 _AFTER = text(
-    f"SELECT {_COLUMNS} FROM bus.log l WHERE l.pos > :after AND l.pos <= :horizon "  # noqa: S608
-    "AND l.topic = ANY(:topics) ORDER BY l.pos LIMIT :limit"
+    f"SELECT {COLUMNS} FROM bus.log l WHERE l.pos > :after AND l.pos <= :horizon "  # noqa: S608
+    "AND split_part(l.name, '.', 1) = ANY(:topics) ORDER BY l.pos LIMIT :limit"
 )
 _UNSETTLED = """FROM bus.log l WHERE l.pos > :after AND l.pos <= :horizon AND l.name = ANY(:names)
     AND NOT EXISTS (SELECT FROM bus.inbox i WHERE i.consumer = :consumer AND i.event_id = l.event_id)"""
 _FIRST_UNSETTLED = text(f"SELECT l.pos {_UNSETTLED} ORDER BY l.pos LIMIT 1")
 # A key that waits for its next try is left out, so that it cannot fill the batch and starve the others.
 _DUE = text(
-    f"""SELECT {_COLUMNS} {_UNSETTLED}
+    f"""SELECT {COLUMNS} {_UNSETTLED}
     AND NOT EXISTS (SELECT FROM bus.attempt a
                     WHERE a.consumer = :consumer AND a.key = l.key AND a.next_try_at > now())
     ORDER BY l.pos LIMIT :limit"""  # noqa: S608 - constants of this module
@@ -53,27 +55,26 @@ class PositionGone(Problem):
 
 @dataclass(frozen=True)
 class Page:
-    """Events in order, and the position up to which they are complete."""
+    """Messages in order, and the position up to which they are complete; `is_full`: there may be more."""
 
-    events: list[Event]
+    messages: list[Message]
     pos: int
+    is_full: bool = False
 
-
-def _event(row: Row[Any]) -> Event:
-    return Event(
-        event_id=row.event_id,
-        name=row.name,
-        key=row.key,
-        occurred_at=row.created_at,
-        producer=row.producer,
-        trace_id=row.trace_id,
-        data=row.payload,
-    )
+    @property
+    def events(self) -> list[Event]:
+        """For who only listens: what cannot be read is passed over."""
+        return [message for message in self.messages if isinstance(message, Event)]
 
 
 async def horizon(session: AsyncSession, after: int = 0) -> int:
     """The position up to which the log is complete, `after` at least."""
     return int(await session.scalar(_HORIZON, {"after": after}) or 0)
+
+
+async def register(session: AsyncSession, consumer: str, names: Sequence[str]) -> None:
+    """Note that a group reads, and which events it handles: its lag is measured by that (`bus/lag.py`)."""
+    await session.execute(_REGISTER, {"consumer": consumer, "names": list(names)})
 
 
 async def cursor(session: AsyncSession, consumer: str) -> int:
@@ -88,7 +89,7 @@ async def save_cursor(session: AsyncSession, consumer: str, pos: int) -> None:
 
 
 async def read_after(session: AsyncSession, after: int, topics: Sequence[str], limit: int) -> Page:
-    """At most `limit` events of the topics after a position."""
+    """At most `limit` messages of the topics after a position; its topic is the first word of a name."""
     end = await horizon(session, after)
     if end <= after:
         return Page([], after)
@@ -96,7 +97,8 @@ async def read_after(session: AsyncSession, after: int, topics: Sequence[str], l
         _AFTER, {"after": after, "horizon": end, "topics": list(topics), "limit": limit}
     )
     rows = found.all()
-    return Page([_event(row) for row in rows], rows[-1].pos if len(rows) == limit else end)
+    is_full = len(rows) == limit
+    return Page([from_row(row) for row in rows], rows[-1].pos if is_full else end, is_full)
 
 
 async def advance(session: AsyncSession, consumer: str, names: Sequence[str]) -> tuple[int, int] | None:
@@ -114,14 +116,14 @@ async def advance(session: AsyncSession, consumer: str, names: Sequence[str]) ->
     return None if first is None else (first - 1, end)
 
 
-async def due(session: AsyncSession, consumer: str, names: Sequence[str], limit: int) -> list[Event]:
-    """Move the consumer's cursor to its first unsettled event and return the next ones that are due."""
+async def due(session: AsyncSession, consumer: str, names: Sequence[str], limit: int) -> list[Message]:
+    """Move the consumer's cursor to its first unsettled event and return the next that are due."""
     span = await advance(session, consumer, names)
     if span is None:
         return []
     after, end = span
     scope = {"after": after, "horizon": end, "names": list(names), "consumer": consumer, "limit": limit}
-    return [_event(row) for row in await session.execute(_DUE, scope)]
+    return [from_row(row) for row in await session.execute(_DUE, scope)]
 
 
 async def position_of(database: Database, after: str | UUID | None) -> int:

@@ -8,8 +8,9 @@ What every adapter keeps (tests: one class, inherited by each adapter):
 * Events of one key are handled in the order they were announced, by one handler at a time.
 * A handler that fails is tried again after a growing pause. The tries are counted in the database before
   the handler runs, so that a handler that kills its process is counted too. After the last try, or at
-  once when the event cannot be read, the event becomes a dead letter with a reason, and its key goes on.
-* A dead letter can be replayed; it then comes after what its key has had since.
+  once when the message cannot be read, it becomes a dead letter with a reason, and its key goes on.
+* No message stops a group, whatever it is; a group passes over what it has no handler for.
+* A dead letter can be replayed, as it stands in the log then; it comes after what its key has had since.
 * Any number of processes may share a group.
 """
 

@@ -9,6 +9,7 @@ from edulake.common.bus import log as event_log
 from edulake.common.bus.delivery import Delivery
 from edulake.common.bus.leader import Leadership, leadership, pause
 from edulake.common.bus.limits import BusLimits
+from edulake.common.bus.message import Message
 from edulake.common.bus.port import Handlers
 from edulake.common.bus.upkeep import Upkeep
 from edulake.common.db import Database
@@ -35,8 +36,15 @@ class LogReader:
             for event in page.events:
                 yield event
             at = page.pos
-            if len(page.events) < self.limits.batch_events:
+            if not page.is_full:
                 await pause(stop, self.limits.poll_ms / 1000)
+
+    async def _begin(self, group: str, handlers: Handlers, resources: "Resources") -> Delivery:
+        """The group's delivery; from here on everybody can tell how far the group is behind."""
+        delivery = Delivery(self.database, group, handlers, resources, self.limits)
+        async with self.database.transaction() as session:
+            await event_log.register(session, group, delivery.names)
+        return delivery
 
     async def position(self) -> str:
         return str(await event_log.position_of(self.database, None))
@@ -48,7 +56,7 @@ class PostgresBus(LogReader):
     async def consume(
         self, group: str, handlers: Handlers, resources: "Resources", stop: asyncio.Event
     ) -> None:
-        delivery = Delivery(self.database, group, handlers, resources, self.limits)
+        delivery = await self._begin(group, handlers, resources)
         while not stop.is_set():
             async with leadership(self.database, f"group {group}") as lead:
                 if lead:
@@ -57,24 +65,21 @@ class PostgresBus(LogReader):
 
     async def _lead(self, delivery: Delivery, lead: Leadership, stop: asyncio.Event) -> None:
         upkeep = Upkeep(self.database, self.limits, delivery.group, delivery)
-        try:
-            while not stop.is_set():
-                await lead.confirm()
-                async with self.database.transaction() as session:
-                    events = await event_log.due(
-                        session, delivery.group, delivery.names, self.limits.batch_events
-                    )
-                await self._deliver(delivery, events, stop)
-                await upkeep.run_if_due()
-                if len(events) < self.limits.batch_events:
-                    await pause(stop, self.limits.poll_ms / 1000)
-        finally:
-            upkeep.leave()
+        while not stop.is_set():
+            await lead.confirm()
+            async with self.database.transaction() as session:
+                messages = await event_log.due(
+                    session, delivery.group, delivery.names, self.limits.batch_events
+                )
+            await self._deliver(delivery, messages, stop)
+            await upkeep.run_if_due()
+            if len(messages) < self.limits.batch_events:
+                await pause(stop, self.limits.poll_ms / 1000)
 
-    async def _deliver(self, delivery: Delivery, events: Sequence[Event], stop: asyncio.Event) -> None:
+    async def _deliver(self, delivery: Delivery, messages: Sequence[Message], stop: asyncio.Event) -> None:
         waiting: set[str] = set()
-        for event in events:
+        for message in messages:
             if stop.is_set():
                 return
-            if event.key not in waiting and await delivery.deliver(event):
-                waiting.add(event.key)
+            if message.key not in waiting and await delivery.deliver(message):
+                waiting.add(message.key)

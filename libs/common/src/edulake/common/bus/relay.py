@@ -15,9 +15,11 @@ from edulake.common.bus.brokers import Brokers, ensure_topics, quieten_client
 from edulake.common.bus.lag import RELAY_CURSOR as CURSOR
 from edulake.common.bus.leader import Leadership, leadership, pause
 from edulake.common.bus.limits import BusLimits
+from edulake.common.bus.message import Message, written
 from edulake.common.bus.upkeep import Upkeep
+from edulake.common.bus.watch import watch
 from edulake.common.db import Database
-from edulake.common.events import TOPICS, Event
+from edulake.common.events import TOPICS, topic_of
 from edulake.common.service import keep_running
 from edulake.common.settings import Settings
 from edulake.common.telemetry import configure_logging
@@ -45,7 +47,11 @@ class Relay:
 
     async def keep_up(self, stop: asyncio.Event) -> None:
         """Tell the lag, and purge, also while the brokers are away: then the lag matters most."""
-        await Upkeep(self._database, self._limits, CURSOR, None).keep(stop)
+        async with self._database.transaction() as session:
+            await event_log.cursor(session, CURSOR)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Upkeep(self._database, self._limits, CURSOR, None).keep(stop))
+            group.create_task(watch(self._database, self._limits, CURSOR, stop))
 
     async def _lead(self, lead: Leadership, stop: asyncio.Event) -> None:
         await ensure_topics(self._brokers, TOPICS, self._limits.retention_days)
@@ -73,23 +79,25 @@ class Relay:
         if page.pos == at:
             return 0
         await faults.point("relay.before_send")
-        if not await self._produce(producer, page.events, stop):
+        if not await self._produce(producer, page.messages, stop):
             return 0
         await faults.point("relay.before_cursor")
         async with self._database.transaction() as session:
             await event_log.save_cursor(session, CURSOR, page.pos)
         await faults.point("relay.after_cursor")
-        for event in page.events:
-            metrics.RELAYED.labels(event.topic).inc()
-        return len(page.events)
+        for message in page.messages:
+            metrics.RELAYED.labels(topic_of(message.name)).inc()
+        return len(page.messages)
 
-    async def _produce(self, producer: AIOKafkaProducer, events: list[Event], stop: asyncio.Event) -> bool:
-        """True when every event is acknowledged; False when told to stop before that.
+    async def _produce(
+        self, producer: AIOKafkaProducer, messages: list[Message], stop: asyncio.Event
+    ) -> bool:
+        """True when every message is acknowledged; False when told to stop before that.
 
         A batch that fails fails those behind it in its partition too (their sequence numbers no longer
         fit), so the order holds; the producer is then thrown away and the page sent anew.
         """
-        sending = asyncio.create_task(self._send(producer, events))
+        sending = asyncio.create_task(self._send(producer, messages))
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({sending, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -101,15 +109,19 @@ class Relay:
             sending.cancel()
             await asyncio.gather(sending, stopping, return_exceptions=True)
 
-    async def _send(self, producer: AIOKafkaProducer, events: list[Event]) -> None:
+    async def _send(self, producer: AIOKafkaProducer, messages: list[Message]) -> None:
+        """What cannot be read is carried as that: its groups give it up under its id, as they do without Kafka.
+
+        No time is given, so it is that of the sending. By the time of an event a broker would refuse one to
+        come, and would throw away at once what had waited for longer than it keeps anything.
+        """
         acknowledged = [
             await producer.send(
-                self._brokers.topic(event.topic),
-                value=event.model_dump_json().encode(),
-                key=event.key.encode(),
-                timestamp_ms=int(event.occurred_at.timestamp() * 1000),
+                self._brokers.topic(topic_of(message.name)),
+                value=written(message).encode(),
+                key=message.key.encode(),
             )
-            for event in events
+            for message in messages
         ]
         await asyncio.gather(*acknowledged)
 

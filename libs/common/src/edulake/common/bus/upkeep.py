@@ -1,14 +1,11 @@
-"""What every reader does beside reading: replays, lag and dead letters as metrics, the purge."""
+"""What every reader does beside reading: replays, the purge, and the cursor of a group that Kafka reads for."""
 
 import asyncio
 import time
-from collections.abc import Sequence
 
 from edulake.common.bus import log as event_log
-from edulake.common.bus import metrics
 from edulake.common.bus.deadletter import mark_replayed, replaying
 from edulake.common.bus.delivery import Delivery
-from edulake.common.bus.lag import cursor_lag, group_lag
 from edulake.common.bus.leader import leadership, pause
 from edulake.common.bus.limits import BusLimits
 from edulake.common.db import Database
@@ -20,7 +17,6 @@ log = logger(__name__)
 #: Rows one purge may delete, so that it never runs into the statement timeout.
 PURGE_ROWS = 20_000
 _PURGE = text("SELECT bus.purge(:days, :limit)")
-_DEAD = text("SELECT count(*) FROM bus.dead_letter WHERE consumer = :consumer AND state = 'dead'")
 
 
 async def purge(database: Database, keep_days: int) -> int:
@@ -29,26 +25,13 @@ async def purge(database: Database, keep_days: int) -> int:
         return int(await session.scalar(_PURGE, {"days": keep_days, "limit": PURGE_ROWS}) or 0)
 
 
-async def measure_lag(database: Database, consumer: str, names: Sequence[str] | None = None) -> None:
-    """Set the lag of a group that handles `names`, or of a cursor alone."""
-    async with database.transaction() as session:
-        if names is None:
-            lag = await cursor_lag(session, consumer)
-        else:
-            # Where Kafka reads for the group nobody else moves its cursor, by which the log is purged.
-            await event_log.advance(session, consumer, names)
-            lag = await group_lag(session, consumer, names)
-    metrics.LAG_EVENTS.labels(consumer).set(lag.events)
-    metrics.LAG_SECONDS.labels(consumer).set(lag.seconds)
-
-
 class Upkeep:
-    """Runs when due; a reader calls it between batches."""
+    """Runs when due; a reader calls it between batches, or has it kept beside."""
 
     def __init__(
         self, database: Database, limits: BusLimits, consumer: str, delivery: Delivery | None
     ) -> None:
-        """`consumer` is whose lag is measured; without `delivery` (the relay) by its cursor alone."""
+        """Without `delivery` (the relay) there is nothing to replay."""
         self._database = database
         self._limits = limits
         self._consumer = consumer
@@ -57,15 +40,25 @@ class Upkeep:
         self._next_purge = 0.0
 
     async def run_if_due(self) -> None:
+        """What fails here is logged and tried again: it must not keep the events from being read.
+
+        A lost database is noticed by the reader itself.
+        """
         moment = time.monotonic()
         if moment < self._next:
             return
         self._next = moment + self._limits.upkeep_ms / 1000
-        names = self._delivery.names if self._delivery else None
-        await measure_lag(self._database, self._consumer, names)
+        try:
+            await self._run(moment)
+        except Exception:
+            log.exception("upkeep failed", group=self._consumer)
+
+    async def _run(self, moment: float) -> None:
         if self._delivery:
+            # Where Kafka reads for the group nobody else moves its cursor, by which the log is purged.
+            async with self._database.transaction() as session:
+                await event_log.advance(session, self._consumer, self._delivery.names)
             await self._replay(self._delivery)
-            await self._count_dead(self._delivery.group)
         if moment >= self._next_purge:
             self._next_purge = moment + self._limits.purge_s
             purged = await purge(self._database, self._limits.retention_days)
@@ -74,30 +67,17 @@ class Upkeep:
     async def keep(self, stop: asyncio.Event) -> None:
         """Do it beside a reader that may be held up by its brokers; one process of the group does."""
         while not stop.is_set():
-            try:
-                async with leadership(self._database, f"upkeep {self._consumer}") as lead:
-                    while lead and not stop.is_set():
-                        await lead.confirm()
-                        await self.run_if_due()
-                        await pause(stop, self._limits.upkeep_ms / 1000)
-            finally:
-                self.leave()
+            async with leadership(self._database, f"upkeep {self._consumer}") as lead:
+                while lead and not stop.is_set():
+                    await lead.confirm()
+                    await self.run_if_due()
+                    await pause(stop, self._limits.upkeep_ms / 1000)
             await pause(stop, self._limits.upkeep_ms / 1000)
-
-    def leave(self) -> None:
-        """Another process measures from now on: what was last seen here must not stand beside it."""
-        for gauge in (metrics.LAG_EVENTS, metrics.LAG_SECONDS, metrics.DEAD_LETTERS):
-            gauge.remove(self._consumer)
 
     async def _replay(self, delivery: Delivery) -> None:
         async with self._database.transaction() as session:
             asked = await replaying(session, delivery.group, delivery.names, self._limits.batch_events)
-        for letter, event in asked.items():
-            if await delivery.deliver(event) is None:
+        for letter, message in asked.items():
+            if await delivery.deliver(message) is None:
                 async with self._database.transaction() as session:
                     await mark_replayed(session, letter)
-
-    async def _count_dead(self, group: str) -> None:
-        async with self._database.transaction() as session:
-            dead = await session.scalar(_DEAD, {"consumer": group})
-        metrics.DEAD_LETTERS.labels(group).set(dead or 0)

@@ -109,7 +109,7 @@ class Hub:
                 for listener in tuple(self._listeners):
                     listener.offer(event)
             self._at = page.pos
-            if len(page.events) < self._limits.page_events:
+            if not page.is_full:
                 await asyncio.sleep(self._limits.poll_ms / 1000)
 
     async def _page(self, after: int) -> event_log.Page:

@@ -64,9 +64,11 @@ class AccessFollower:
         if whole:
             self._whole_at = began
             self._book.forget_expired(time.time())
-        if len(changes.unsettled) < UNSETTLED_MAX:
+        is_whole = len(changes.unsettled) < UNSETTLED_MAX
+        nameless = sum(not event.is_about_somebody for event in unapplied)
+        if is_whole and not nameless:
             self._book.confirm(began - oldest_s)
-        self._tell(len(unapplied))
+        self._tell(len(unapplied), nameless)
 
     def _judge(self, unsettled: Sequence[Unsettled]) -> tuple[list[Unsettled], float]:
         """What counts as not applied, and the age in seconds of the oldest change that still may be.
@@ -79,10 +81,12 @@ class AccessFollower:
         young = [event.age_s for event in unsettled if not event.is_dead and event.age_s < late_s]
         return unapplied, max(young, default=0.0)
 
-    def _tell(self, unapplied: int) -> None:
+    def _tell(self, unapplied: int, nameless: int) -> None:
         UNAPPLIED.set(unapplied)
         if unapplied and not self._was_behind:
             log.error("access changes not applied: what they are about is closed", events=unapplied)
+        if nameless and not self._was_behind:
+            log.error("an access change does not say what it is about: everything is closed", events=nameless)
         self._was_behind = unapplied > 0
 
     async def follow(self, stop: asyncio.Event) -> None:

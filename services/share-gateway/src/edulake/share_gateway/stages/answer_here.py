@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from edulake.common.errors import NotFound
 from edulake.share_gateway.exchange import Exchange
-from edulake.share_gateway.problems import AccessUnknown, Stopping, VersionsUnknown
+from edulake.share_gateway.problems import AccessUnknown, IssuerUnknown, Stopping, VersionsUnknown
 from edulake.share_gateway.stages.strict_message import is_within
 from starlette.types import Message, Send
 
@@ -49,8 +49,8 @@ async def _show(x: Exchange) -> None:
 
 
 async def answer_health(x: Exchange) -> None:
-    """`/livez` and `/readyz`; not ready before the grants are loaded, while they or the published versions are
-    stale, and at the end."""
+    """`/livez` and `/readyz`; not ready before grants, published versions and the issuer's keys were read, while one
+    of them is stale, and at the end. Redis is told: what may go on without it goes on."""
     if x.path == "/readyz":
         _check_ready(x.plane)
     await _show(x)
@@ -63,6 +63,13 @@ def _check_ready(plane: "Plane") -> None:
         raise AccessUnknown("授权信息尚未就绪", "access rights are not confirmed")
     if not plane.access.has_caught_up:
         raise AccessUnknown("授权变更尚未全部生效", "changes of access rights are still being applied")
+    if not plane.keys.are_known:
+        raise IssuerUnknown(
+            "尚未读到签发方公钥，无法核验任何令牌",
+            "the issuer's keys were not read: no token can be verified",
+            mend_zh="检查 auth 是否运行、网关能否访问它",
+            mend_en="look whether auth runs and the gateway reaches it",
+        )
     if plane.engine.versions.age_s > plane.settings.versions_stale_s:
         raise VersionsUnknown(
             "已发布版本未及时更新",

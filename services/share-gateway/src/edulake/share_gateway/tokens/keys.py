@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -34,6 +35,25 @@ class IssuerKeys:
         self._asked = float("-inf")
         self._lock = asyncio.Lock()
 
+    @property
+    def are_known(self) -> bool:
+        """True once keys were read, and for as long as they are believed."""
+        return bool(self._keys) and time.monotonic() - self._confirmed <= BELIEVED_S
+
+    async def look(self) -> None:
+        """Read the keys now. Failing is logged, and `are_known` stays what it was."""
+        await self._refresh(self._asked)
+
+    async def follow(self, stop: asyncio.Event) -> None:
+        """Have the keys before a caller needs them; until `stop`."""
+        while not stop.is_set():
+            pause_s = self._refresh_s if self.are_known else EMPTY_PAUSE_S
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), max(0.05, self._asked + pause_s - time.monotonic()))
+                return
+            if time.monotonic() - self._asked >= pause_s:  # a caller may have asked meanwhile
+                await self.look()
+
     async def key(self, kid: str) -> OKPKey | None:
         """The key of that id or None; raises IssuerUnknown (503) when no keys can be had."""
         found = self._keys.get(kid)
@@ -43,7 +63,7 @@ class IssuerKeys:
         elif found is None and self._lock.locked():
             async with self._lock:  # somebody is asking right now: its answer is ours
                 pass
-        if not self._keys or time.monotonic() - self._confirmed > BELIEVED_S:
+        if not self.are_known:
             raise IssuerUnknown("签发方公钥不可用", "the issuer's keys are not reachable", mend_zh="稍后重试")
         return self._keys.get(kid)
 
