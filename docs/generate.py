@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edulake.common.events.catalogue import BY_NAME
 from edulake.common.identity import ROLES
+from edulake.common.policy import RELATIONS, TABLE, Relation
 from edulake.common.settings import OWN_PORT_OFFSET, PORT_OFFSETS, find_standards
 from edulake.common.standards import Standards
 from prometheus_client.metrics import MetricWrapperBase
@@ -130,6 +131,47 @@ def names_page() -> str:
     )
 
 
+def policy_page() -> str:
+    """The relations in words, every line of the table, and what each role could do to some object."""
+    words = (
+        "Who may see and do what: `edulake/common/policy/table.py` in words. One of the relations of a line is enough. "
+        "A relation that looks at the object holds by the facts of the moment of the call. What a subject may not "
+        "`read` is told to be absent (404); what it may read and no more, refused (403). The shared APIs themselves "
+        "are called with a grant, which the gateway checks.\n"
+    )
+    parts = [HEAD, "# Policy\n", words, "## Relations\n"]
+    relations = [[f"`{one.name}`", one.zh, one.en] for one in RELATIONS]
+    parts += [table(["relation", "这样的人", "who"], relations), "", "## Objects\n"]
+    lines = []
+    for name, kind in TABLE.items():
+        for number, (verb, line) in enumerate(kind.verbs.items()):
+            named = ", ".join(f"`{one.name}`" for one in RELATIONS if one in line)
+            what = [f"`{name}`", kind.zh, kind.en] if number == 0 else ["", "", ""]
+            lines.append([*what, f"`{verb}`", named])
+    parts += [table(["object", "对象", "says", "verb", "relations"], lines), "", "## Roles\n"]
+    parts.append(
+        "What a role is good for; `°` where the object decides as well. Everybody known may do the rest.\n"
+    )
+    parts.append(
+        table(["role", "角色", "may"], [[f"`{role}`", title, _may_of(role)] for role, title in ROLES.items()])
+    )
+    return "\n".join([*parts, ""])
+
+
+def _may_of(role: str) -> str:
+    found = []
+    for name, kind in TABLE.items():
+        for verb, line in kind.verbs.items():
+            own = [relation for relation in line if role in relation.roles]
+            if own:
+                found.append(f"`{name}:{verb}`{'' if any(_is_whole(one) for one in own) else '°'}")
+    return " ".join(found)
+
+
+def _is_whole(relation: Relation) -> bool:
+    return relation.holds is None
+
+
 def pages() -> dict[str, str]:
     """File name → text of every generated page."""
     standards = Standards.load(find_standards())
@@ -140,6 +182,7 @@ def pages() -> dict[str, str]:
         "datasets.md": datasets_page(standards),
         "apis.md": apis_page(standards),
         "names.md": names_page(),
+        "policy.md": policy_page(),
     }
 
 

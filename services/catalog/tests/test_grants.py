@@ -51,7 +51,7 @@ MATRIX = [
     Caller("the audit administrator", ("audit_admin",), "SQ", ""),
     Caller("the system administrator", ("system_admin",)),
     Caller("a steward of that house", ("steward",), "", "", "person:li", {"organisation": CENTRE}),
-    Caller("a service", ("service",), "SQ", "", "service:gateway"),
+    Caller("a service", ("service",), "", "", "service:gateway"),
 ]
 
 

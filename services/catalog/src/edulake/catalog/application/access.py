@@ -124,7 +124,8 @@ def _not_theirs(
     if may(caller, line, "decide", facts_of(application, resource, decided)):
         return None
     if not could(caller, line, "decide"):
-        roles = sorted({role for relation in row(line, "decide") for role in relation.roles})
+        named = {role for relation in row(line, "decide") for role in relation.roles}
+        roles = [role for role in ROLES if role in named]
         titles = "或".join(ROLES[role] for role in roles)
         return Forbidden(f"当前环节由{titles}审批", f"this step is decided by {' or '.join(roles)}")
     return Forbidden(

@@ -16,7 +16,7 @@ from edulake.catalog.resource.service import get as get_resource
 from edulake.common.clock import now
 from edulake.common.errors import Conflict, Forbidden, NotFound, Unprocessable
 from edulake.common.identity import Subject
-from edulake.common.policy import Facts, may
+from edulake.common.policy import may, refusal
 from edulake.common.service import Resources
 from edulake.common.standards import Standards
 from sqlalchemy.exc import IntegrityError
@@ -119,10 +119,10 @@ def _terms(wanted: DecisionIn, most: Quota, *, makes_grant: bool) -> Terms:
 
 
 async def withdraw(session: AsyncSession, application_id: UUID, subject: Subject) -> ApplicationOut:
-    """The requester takes a pending application back."""
-    row = await repository.lock(session, application_id)
-    if row is None or not may(subject, "application", "withdraw", Facts(own=frozenset({row.requested_by}))):
-        raise _unknown()
+    """The requester takes a pending application back; NotFound, or Forbidden for others who may see it."""
+    row, resource, decided = await _seen(session, application_id, subject, lock=True)
+    if not may(subject, "application", "withdraw", facts_of(row, resource, decided)):
+        raise refusal("application", "withdraw")
     ended = over(row)
     if ended is not None:
         raise ended
