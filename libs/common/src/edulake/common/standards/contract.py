@@ -1,5 +1,6 @@
 """A dataset's contract as data: fields, keys, links, derivations and rules, read from one YAML file."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -140,6 +141,10 @@ class Owner(Record):
 
     organisation: Text
     contact: Text
+
+    def includes(self, names: Collection[str | None], organisation: str | None) -> bool:
+        """Whether somebody of these ids (their own, of whom they act for) and organisation answers for it."""
+        return organisation == self.organisation or self.contact in names
 
 
 class TimeAxis(Record):
