@@ -69,6 +69,7 @@ def a_contract(name: str = "club", **facts: Any) -> Contract:
         "open_type": "非开放",
         "freshness_days": 400,
         "threshold": 0.5,
+        "completeness": {"rows_lost_max": 1, "values_lost_max": 1},
         "fields": [
             {"name": "name", "title": "名称", "level": 1, "protect": "keep", "aliases": ["名称", "社团名称"]},
             {

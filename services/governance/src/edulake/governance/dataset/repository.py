@@ -32,6 +32,7 @@ async def note_version(
     level: int,
     quality: float,
     made_by: str,
+    agreed_by: str | None = None,
 ) -> VersionNote:
     """Write down what a new governed version is; a version written before keeps its note."""
     values = {
@@ -46,6 +47,7 @@ async def note_version(
         "level": level,
         "quality": quality,
         "made_by": made_by,
+        "agreed_by": agreed_by,
     }
     await session.execute(upsert(VersionNote).values(**values).on_conflict_do_nothing())
     note = await get_note(session, governed.table, governed.version)

@@ -7,6 +7,7 @@ from edulake.common.errors import NotFound
 from edulake.common.identity import Subject, authenticated, require
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
 from edulake.common.service import Res
+from edulake.common.standards.contract import Completeness
 from edulake.governance.quality import repository
 from edulake.governance.quality.schemas import NewestOut, ReportOut
 from edulake.governance.run.service import contacts_of, visible_run
@@ -20,10 +21,18 @@ Overseer = Annotated[
 
 
 @router.get("/quality", summary="各数据集最新的质量报告；联系人只看到自己来源的")
-async def newest(caller: Caller, session: ReadSession) -> list[NewestOut]:
+async def newest(caller: Caller, session: ReadSession, resources: Res) -> list[NewestOut]:
     """One line a dataset of the standards, so there are no pages."""
     found = await repository.newest_of_each(session, contacts_of(caller))
-    return [NewestOut.model_validate({"report": now, "before": before}) for now, before in found]
+    bounds = {name: contract.completeness for name, contract in resources.standards.datasets.items()}
+    return [
+        NewestOut.of(
+            ReportOut.model_validate(now),
+            ReportOut.model_validate(before) if before else None,
+            bounds.get(now.dataset, Completeness()).rows_lost_max,
+        )
+        for now, before in found
+    ]
 
 
 @router.get("/datasets/{dataset}/quality", summary="数据集历次质量报告")

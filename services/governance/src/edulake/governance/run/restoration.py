@@ -51,7 +51,7 @@ async def tell(
     for batch_id in (*left, *back):
         run = await runs.get(session, batch_id)
         if run:
-            await announce(session, finished_event(run))
+            await announce(session, finished_event(run, "restore" if batch_id in left else None))
     log.info("version restored", dataset=note.dataset, left=left, back=back, removed_again=unwanted)
 
 

@@ -26,12 +26,13 @@ async def get(session: AsyncSession, batch_id: UUID, subject: Subject, *, for_up
 
 
 async def withdraw(session: AsyncSession, batch_id: UUID, subject: Subject) -> Batch:
-    """Take a batch back before it is governed; a second withdrawal changes nothing."""
+    """Take a batch back before it is governed, or while it is held; a second withdrawal changes nothing."""
     batch = await get(session, batch_id, subject, for_update=True)
     sources.refuse_strangers(subject, (await sources.get(session, batch.source_id)).contact)
     if batch.status == "withdrawn":
         return batch
-    if batch.status != "landed":
+    is_held = batch.status == "held" and batch.governed_version is None
+    if batch.status != "landed" and not is_held:
         raise TooLate(
             f"批次已是 {batch.status}，不能撤回",
             f"the batch is {batch.status} already",
