@@ -7,10 +7,10 @@ TRANSITIONS: dict[str, dict[str, str]] = {
     "open": {"assign": "assigned", "take": "assigned", "recur": "open", **_ENDS},
     "assigned": {"assign": "assigned", "resolve": "resolved", "recur": "assigned", **_ENDS},
     "resolved": {"assign": "assigned", "recur": "assigned", **_ENDS},
-    "closed": {"recur": "open"},
+    "closed": {"recur": "open", "reopen": "open"},
 }
 #: What only an event can do.
-BY_EVENT = frozenset({"prove", "recur", "retire"})
+BY_EVENT = frozenset({"prove", "recur", "reopen", "retire"})
 #: Who may do what, as far as roles decide; `service.may` decides the rest by the order itself.
 ROLES = {
     "assign": ("steward", "owner"),
