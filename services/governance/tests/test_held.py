@@ -6,11 +6,12 @@ from typing import Any
 import httpx
 import pytest
 from edulake.common.events import RawBatchWithdrawn
-from edulake.common.identity import Subject
 from edulake.governance.app import create_app
 from edulake.governance.dataset import service as datasets
 from edulake.governance.handlers import HANDLERS
 from fastapi import FastAPI
+
+from .conftest import a_contract
 
 STRICT = {
     "completeness": {"rows_lost_max": 0.2, "values_lost_max": 0.2},
@@ -19,7 +20,6 @@ STRICT = {
 WHOLE: list[tuple[str, str | None]] = [(f"club {n:02d}", f"1380000{n:04d}") for n in range(20)]
 CUT = WHOLE[:2]
 SHOWN = {"rows_before": 20, "rows_after": 2, "keys_lost": 18}
-STEWARD = Subject(id="person:li-steward", kind="person", name="li", roles=frozenset({"steward"}))
 
 
 @pytest.fixture(autouse=True)
@@ -270,7 +270,7 @@ class TestBrothers:
         await decide(client, who("steward", id="person:li"))
         await house.govern("b2")
         async with house.database.transaction() as session:
-            await datasets.restore(session, house.lake, "club", 1, STEWARD)
+            await datasets.restore(session, house.lake, a_contract(), 1, "person:li")
         await house.reopen("b2")
         async with house.working():
             run = await house.when("b2", lambda found: found.state == "held")

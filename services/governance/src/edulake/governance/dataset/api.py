@@ -6,6 +6,7 @@ from edulake.common.db import ReadSession, Session
 from edulake.common.identity import Subject, authenticated, require
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
 from edulake.common.service import Res
+from edulake.governance.care import refuse_strangers
 from edulake.governance.dataset import repository, service
 from edulake.governance.dataset.schemas import (
     AliasIn,
@@ -31,6 +32,7 @@ class CsvResponse(Response):
 
 Caller = Annotated[Subject, authenticated()]
 Steward = Annotated[Subject, require("steward")]
+Decider = Annotated[Subject, require("steward", "owner")]
 
 
 @router.get("", summary="数据集列表")
@@ -67,20 +69,27 @@ async def list_versions(
     page = page_of(notes, limit, lambda note: [note.version], key)
     versions = [note.version for note in page.items]
     usable = await resources.extra["lake"].in_use(session, ZONE, dataset, versions)
+    before = await repository.rows_before(session, dataset)
     items = [
-        VersionOut.model_validate(note).model_copy(update={"is_restorable": note.version in usable})
+        VersionOut.model_validate(note).model_copy(
+            update={"is_restorable": note.version in usable, "row_count_before": before.get(note.version)}
+        )
         for note in page.items
     ]
     return Page(items=items, next=page.next)
 
 
-@router.post("/{dataset}/restore", summary="恢复到某个治理版本")
+@router.post("/{dataset}/restore", summary="恢复到某个治理版本，随后即发布它")
 async def restore(
-    dataset: str, wanted: RestoreIn, steward: Steward, session: Session, resources: Res
+    dataset: str, wanted: RestoreIn, caller: Decider, session: Session, resources: Res
 ) -> VersionOut:
-    service.contract_of(resources.standards, dataset)
+    """409 with the figures when it loses more rows than the contract lets go, unless the request repeats them."""
+    contract = service.contract_of(resources.standards, dataset)
+    refuse_strangers(caller, contract)
     lake = resources.extra["lake"]
-    return VersionOut.model_validate(await service.restore(session, lake, dataset, wanted.version, steward))
+    return VersionOut.model_validate(
+        await service.restore(session, lake, contract, wanted.version, caller.id, wanted.agreed_rows)
+    )
 
 
 @router.get("/{dataset}/template.csv", response_class=CsvResponse, summary="空白报送模板")

@@ -82,6 +82,13 @@ async def notes(session: AsyncSession, dataset: str, before: int | None, limit: 
     return list(await session.scalars(query.order_by(VersionNote.version.desc()).limit(limit)))
 
 
+async def rows_before(session: AsyncSession, dataset: str) -> dict[int, int | None]:
+    """By version the rows of the version before; None for the first."""
+    before = func.lag(VersionNote.row_count).over(order_by=VersionNote.version)
+    found = await session.execute(select(VersionNote.version, before).where(VersionNote.dataset == dataset))
+    return {row[0]: row[1] for row in found}
+
+
 async def replace_inherited(session: AsyncSession, run: Run, versions: Mapping[str, int | None]) -> None:
     """Note which versions of other datasets a revision of a batch was governed with."""
     mine = (Inherited.batch_id == run.batch_id, Inherited.revision == run.revision)

@@ -96,9 +96,12 @@ def decide(
 
 
 def with_completeness(verdict: Verdict, found: Comparison, contract: Contract) -> Verdict:
-    """The verdict that also says what the batch lacks of what it replaces: rule, findings and scores."""
+    """The verdict that also says what the batch lacks of what it replaces: rule, findings and scores.
+
+    A score may fall by it but never rises: that there was something to compare with is no merit.
+    """
     rules = [*verdict.rules, completeness.record(found)]
-    scores = score_by_dimension(rules)
+    scores = min(verdict.scores, score_by_dimension(rules), key=overall)
     findings = pl.concat([completeness.findings(found, contract), verdict.findings], how="vertical_relaxed")
     return replace(verdict, rules=rules, scores=scores, score=overall(scores), findings=findings)
 
