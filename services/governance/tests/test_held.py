@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from edulake.common.events import RawBatchWithdrawn
+from edulake.common.clock import now
+from edulake.common.events import PublishedDatasetUpdated, RawBatchWithdrawn
 from edulake.governance.app import create_app
 from edulake.governance.dataset import service as datasets
 from edulake.governance.handlers import HANDLERS
@@ -275,3 +276,109 @@ class TestBrothers:
         async with house.working():
             run = await house.when("b2", lambda found: found.state == "held")
         assert run.completeness["keys_lost"] == 18
+
+
+class TestUndoing:
+    """A version without many rows is restored by whoever says how many it has; published and governed go together."""
+
+    @pytest.fixture
+    async def grown(self, house: Any) -> None:
+        """v1 of two rows, v2 of twenty."""
+        await house.land("b1", CUT)
+        await house.land("b2", WHOLE)
+        await house.govern("b1", "b2")
+
+    async def restore(self, client: Any, headers: Any, **body: Any) -> httpx.Response:
+        path = "/api/governance/datasets/club/restore"
+        answer: httpx.Response = await client.post(path, json={"version": 1, **body}, headers=headers)
+        return answer
+
+    async def test_asks_with_figures_and_carries_the_answer(
+        self, house: Any, grown: None, client: Any, who: Any
+    ) -> None:
+        headers = who("steward", id="person:li")
+        asked = await self.restore(client, headers)
+        assert (asked.status_code, asked.json()["rows_now"], asked.json()["rows_then"]) == (409, 20, 2)
+        assert "减少 90%" in asked.json()["detail"]
+        assert (await self.restore(client, headers, agreed_rows=3)).status_code == 409
+        done = await self.restore(client, headers, agreed_rows=2)
+        assert (done.status_code, done.json()["agreed_by"]) == (200, "person:li")
+        assert (await house.events("governed.dataset.ready.v1"))[-1]["agreed_by"] == "person:li"
+        page = (await client.get("/api/governance/datasets/club/versions", headers=headers)).json()["items"]
+        assert [(v["row_count"], v["row_count_before"]) for v in page] == [(2, 20), (20, 2), (2, None)]
+        left = [e for e in await house.events("governed.batch.finished.v1") if e["taken_out_by"]]
+        assert [(e["batch_id"], e["taken_out_by"]) for e in left] == [("b2", "restore")]
+
+    async def test_is_for_who_answers_for_the_dataset(self, grown: None, client: Any, who: Any) -> None:
+        far = who("owner", id="person:far", organisation="elsewhere")
+        near = who("owner", id="person:zhou", organisation="市教委")
+        assert (await self.restore(client, far, agreed_rows=2)).status_code == 403
+        assert (await self.restore(client, near, agreed_rows=2)).status_code == 200
+
+    async def test_of_what_holds_withdrawn_rows_is_told_once_they_are_out(
+        self, house: Any, client: Any, who: Any
+    ) -> None:
+        """Between the two, nobody is told of a version that holds them: so it is not published."""
+        await house.land("b1", WHOLE)
+        await house.land("b2", [("more", None)], source_id="source-b")
+        await house.govern("b1", "b2")
+        headers = who("steward", id="person:li")
+        facts = RawBatchWithdrawn(dataset="club", batch_id="b2", source_id="source-b", by="person:wu")
+        async with house.database.transaction() as session:
+            await HANDLERS[RawBatchWithdrawn](session, facts, None, house.resources)  # type: ignore[arg-type]
+        async with house.working():
+            await house.when("b2", lambda run: run.state == "cancelled")
+        assert (await self.restore(client, headers, version=2)).status_code == 200
+        told = [e["version"] for e in await house.events("governed.dataset.ready.v1")]
+        async with house.working():
+            await house.when("b2", lambda run: run.state == "cancelled")
+        after = [e["version"] for e in await house.events("governed.dataset.ready.v1")]
+        assert (told, after) == ([1, 2, 3], [1, 2, 3, 5])
+        assert (await house.governed())["name"].to_list() == [name for name, _ in WHOLE]
+
+    async def test_what_was_restored_away_does_not_come_back_by_itself(
+        self, house: Any, grown: None, client: Any, who: Any
+    ) -> None:
+        """b2 was undone; b3 replaces b1 and is withdrawn: b1 comes back, not b2."""
+        await self.restore(client, who("steward", id="person:li"), agreed_rows=2)
+        await house.land("b3", [*CUT, ("new", None)])
+        await house.govern("b3")
+        facts = RawBatchWithdrawn(dataset="club", batch_id="b3", source_id="source-a", by="person:wu")
+        async with house.database.transaction() as session:
+            await HANDLERS[RawBatchWithdrawn](session, facts, None, house.resources)  # type: ignore[arg-type]
+        async with house.working():
+            await house.when("b1", lambda run: run.revision > 1 and run.state == "finished")
+        assert (await house.run("b2")).outcome == "superseded"
+        assert (await house.governed())["name"].len() == 2
+
+    async def test_follows_a_rollback_of_what_is_served(self, house: Any, grown: None) -> None:
+        house.resources.extra["lake"] = house.lake
+        for _ in range(2):  # told twice, done once
+            await self.rolled_back(house, 1)
+        assert (await house.governed())["name"].len() == 2
+        ready = await house.events("governed.dataset.ready.v1")
+        assert [(e["version"], e["agreed_by"]) for e in ready] == [(1, None), (2, None), (3, "person:zhou")]
+        await house.land("b3", [("more", None)], source_id="source-b")
+        await house.govern("b3")
+        assert (await house.governed())["name"].len() == 3, (
+            "the next batch does not bring back what was undone"
+        )
+
+    async def rolled_back(self, house: Any, governed_version: int) -> None:
+        facts = PublishedDatasetUpdated.model_validate(
+            {
+                "dataset": "club",
+                "title": "社团",
+                "version": 1,
+                "governed_version": governed_version,
+                "batch_id": "b1",
+                "row_count": 2,
+                "content_digest": "0",
+                "level": 4,
+                "rolled_back": True,
+                "published_at": now(),
+                "by": "person:zhou",
+            }
+        )
+        async with house.database.transaction() as session:
+            await HANDLERS[PublishedDatasetUpdated](session, facts, None, house.resources)  # type: ignore[arg-type]
