@@ -5,10 +5,15 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
-from edulake.common.events import GovernedBatchFinished, QualityBatchAssessed, QualityRuleFailed
+from edulake.common.events import (
+    GovernedBatchFinished,
+    QualityBatchAssessed,
+    QualityRuleFailed,
+    RawBatchWithdrawn,
+)
 from edulake.common.service import Resources
 from edulake.workorder.app import create_app
-from edulake.workorder.handlers import on_assessment, on_failure, on_finished
+from edulake.workorder.handlers import on_assessment, on_failure, on_finished, on_withdrawn
 from edulake.workorder.order.states import BY_EVENT, TRANSITIONS, next_state
 from edulake.workorder.settings import WorkorderSettings
 from hypothesis import given
@@ -320,6 +325,16 @@ class TestOrdersForWhatIsMissing:
         await self.opened(world)
         place = {"landed_no": 7, "revision": 1, "is_whole": True}
         await world.assess("b7", rule_id=self.RULE, **place, **facts)
+        assert (await world.orders(steward))[0]["status"] == status
+
+    @pytest.mark.parametrize(("batch", "status"), [("b6", "closed"), ("b5", "open")])
+    async def test_end_when_the_source_takes_that_batch_back(
+        self, world: World, steward: Any, batch: str, status: str
+    ) -> None:
+        await self.opened(world)
+        facts = RawBatchWithdrawn(dataset="school_base", batch_id=batch, source_id="roster-b", by="person:wu")
+        async with world.resources.database.transaction() as session:
+            await on_withdrawn(session, facts, None, world.resources)  # type: ignore[arg-type]
         assert (await world.orders(steward))[0]["status"] == status
 
 

@@ -38,7 +38,7 @@ STATES = {
         "resolve": "报告已处理",
         "comment": "留言",
         "prove": "验证通过，关闭",
-        "retire": "规则已停用，关闭",
+        "retire": "已不适用，关闭",
         "recur": "再次出现",
         "reopen": "验证失效，重新打开",
         "doubt": "不足以验证",

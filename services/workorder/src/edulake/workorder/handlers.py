@@ -2,7 +2,13 @@
 
 from typing import TYPE_CHECKING, cast
 
-from edulake.common.events import Event, GovernedBatchFinished, QualityBatchAssessed, QualityRuleFailed
+from edulake.common.events import (
+    Event,
+    GovernedBatchFinished,
+    QualityBatchAssessed,
+    QualityRuleFailed,
+    RawBatchWithdrawn,
+)
 from edulake.common.standards.contract import Completeness
 from edulake.workorder.order import service
 from edulake.workorder.settings import WorkorderSettings
@@ -38,8 +44,16 @@ async def on_finished(
     await service.reopen_undone(session, facts, settings.reply_hours)
 
 
+async def on_withdrawn(
+    session: AsyncSession, facts: RawBatchWithdrawn, _envelope: Event, _resources: "Resources"
+) -> None:
+    """What a batch lacked is no matter any more once its source took it back."""
+    await service.end_lack(session, facts)
+
+
 HANDLERS: "Handlers" = {
     QualityRuleFailed: on_failure,
     QualityBatchAssessed: on_assessment,
     GovernedBatchFinished: on_finished,
+    RawBatchWithdrawn: on_withdrawn,
 }

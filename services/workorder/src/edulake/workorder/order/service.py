@@ -8,9 +8,11 @@ from edulake.common.bus import announce
 from edulake.common.clock import now
 from edulake.common.errors import Conflict, NotFound
 from edulake.common.events import (
+    COMPLETENESS,
     GovernedBatchFinished,
     QualityBatchAssessed,
     QualityRuleFailed,
+    RawBatchWithdrawn,
     RuleResult,
     WorkorderOrderChanged,
 )
@@ -126,6 +128,15 @@ async def reopen_undone(session: AsyncSession, facts: GovernedBatchFinished, rep
         note = f"验证它的批次 {facts.batch_id} {UNDONE[facts.taken_out_by]}，问题须重新验证"
         await _note(session, order, SYSTEM, "reopen", note)
     return len(undone)
+
+
+async def end_lack(session: AsyncSession, facts: RawBatchWithdrawn) -> None:
+    """Close the order that a batch was held for, when its source takes the batch back: nothing was replaced."""
+    order = await repository.lock_of_rule(session, facts.dataset, facts.source_id, COMPLETENESS)
+    if order is None or order.status == "closed" or order.batch_id != facts.batch_id:
+        return
+    order.status, order.closed_by_batch = TRANSITIONS[order.status]["retire"], facts.batch_id
+    await _note(session, order, SYSTEM, "retire", f"来源已撤回批次 {facts.batch_id}，原有数据没有被替代")
 
 
 async def act(
