@@ -102,11 +102,88 @@ class TestCommands:
 
     def test_a_published_version_is_gone_back_to_and_forward(self, suite: "Suite", report: Report) -> None:
         assert self.run(suite, "publications", "list")[0] == 0
-        for version in ("1", "2"):
-            code, told = self.run(suite, "publications", "rollback", "school_base", version)
+        listed = suite.gateway("edulake-cli").call("GET", "/api/gateway/publications")
+        (schools,) = [one["versions"] for one in listed if one["dataset"] == "school_base"]
+        rows = {one["version"]: one["row_count"] for one in schools}
+        for version in (1, 2):
+            words = ("rollback", "school_base", str(version), "--rows", str(rows[version]))
+            code, told = self.run(suite, "publications", *words)
             assert (code, f"v{version}" in told) == (0, True)
+        self.governed_as_published(suite, rows[2])
         code, told = self.run(suite, "publications", "retry", "school_base")
         assert (code, "HTTP 409" in told) == (1, True)
+
+    def governed_as_published(self, suite: "Suite", rows: int) -> None:
+        """Governance followed the last rollback, and what it restored is served."""
+        steward = suite.gateway("edulake-cli")
+
+        def is_one() -> bool:
+            newest = steward.call("GET", "/api/governance/datasets/school_base/versions?limit=1")["items"][0]
+            now = served(steward)
+            told = (now["governed_version"], now["row_count"], newest["row_count"])
+            return newest["restored_from"] is not None and told == (newest["version"], rows, rows)
+
+        suite.wait_for(is_one, "governance to follow the rollback")
+
+
+class TestCutFile:
+    """Portal review 2.4: the first lines of a file, sent again under the same period, lost 1,696 rows in all green."""
+
+    def test_replaces_nothing_until_somebody_else_has_agreed(self, suite: "Suite", report: Report) -> None:
+        steward, owner = suite.gateway("edulake-cli"), suite.gateway("demo-owner")
+        before = self.quota(steward)
+        orders = self.orders(steward)
+        batch = self.deliver(suite, steward)
+        held = follow(steward, batch["batch_id"], OUT)
+        assert (held["status"], "缺少其中" in held["reason_zh"]) == ("held", True)
+        assert self.quota(steward) == before
+        assert self.orders(steward) == orders, "nothing is proven by it"
+
+        waiting = steward.call("GET", "/api/governance/runs?state=held")["items"]
+        (found,) = [run["completeness"] for run in waiting if run["batch_id"] == batch["batch_id"]]
+        shown = {name: found[name] for name in ("rows_before", "rows_after", "keys_lost")}
+        path = f"/api/governance/batches/{batch['batch_id']}/agree"
+        assert steward.send("POST", path, json=shown).status_code == 403, "who delivered does not agree alone"
+        assert owner.send("POST", path, json=shown).status_code == 202
+        suite.wait_for(lambda: self.quota(steward) != before, "what was agreed to is served")
+        assert self.quota(steward)["row_count"] < before["row_count"] / 2
+
+        self.undo(suite, steward, before)
+
+    def undo(self, suite: "Suite", steward: Gateway, before: dict[str, Any]) -> None:
+        """One action brings back both what is governed and what is served."""
+        body = {"version": before["version"]}
+        steward.call("POST", "/api/gateway/publications/senior_quota/rollback", json=body)
+        suite.wait_for(
+            lambda: (
+                self.quota(steward)["governed_version"] != before["governed_version"]
+                and self.quota(steward)["content_digest"] == before["content_digest"]
+            ),
+            "governance to follow, and what it restored to be served",
+        )
+
+    def deliver(self, suite: "Suite", steward: Gateway) -> Any:
+        file = suite.settings.home / "demo" / "quota.csv"
+        cut = suite.settings.home / "demo" / "quota_cut.csv"
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        cut.write_text("".join(lines[: len(lines) // 10]), encoding="utf-8")
+        return steward.deliver("demo-quota", "senior_quota", cut, self.period(steward))
+
+    def period(self, steward: Gateway) -> str:
+        batches = steward.call("GET", "/api/ingest/batches?source=demo-quota")["items"]
+        return str(batches[0]["period"])
+
+    def quota(self, steward: Gateway) -> dict[str, Any]:
+        shown = steward.call("GET", "/api/gateway/publications")
+        (versions,) = [one["versions"] for one in shown if one["dataset"] == "senior_quota"]
+        (current,) = [one for one in versions if one["is_current"]]
+        return {
+            name: current[name] for name in ("version", "governed_version", "row_count", "content_digest")
+        }
+
+    def orders(self, steward: Gateway) -> set[tuple[str, str]]:
+        found = steward.call("GET", "/api/workorder/orders?source_id=demo-quota&limit=100")["items"]
+        return {(one["rule_id"], one["status"]) for one in found if one["rule_id"] != "batch.completeness"}
 
 
 class TestAgain:

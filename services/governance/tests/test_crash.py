@@ -200,6 +200,43 @@ class TestKilledWhileTakingOut:
         assert len(await real.events("governed.dataset.ready.v1")) == 3
 
 
+@pytest.fixture
+def strict(house: Any) -> None:
+    house.tighten("club", completeness={"rows_lost_max": 0.2, "values_lost_max": 0.2})
+
+
+class TestKilledOverAHeldBatch:
+    @pytest.mark.parametrize("point", ["governance.before_commit", "governance.after_commit"])
+    async def test_it_waits_once_and_what_was_agreed_is_done_once(
+        self, strict: None, real: Any, point: str
+    ) -> None:
+        """First the decision to hold, then the processing that was agreed to, lose their worker."""
+        await real.land("b1", ROWS[:2])
+        await real.govern("b1")
+        await real.land("b2", ROWS[:1])
+        await self.killed(real, point)
+        async with silent_for_long(real), real.working():
+            held = await real.when("b2", lambda run: run.state == "held")
+        assert held.completeness["keys_lost"] == 1
+        async with real.database.transaction() as session:
+            await repository.agree(session, held, "person:zhou")
+        shutil.rmtree(faults.mark_of(real.settings.home, point).parent, ignore_errors=True)
+        await self.killed(real, point)
+        async with silent_for_long(real):
+            (run,) = await real.govern("b2")
+        assert (run.outcome, run.agreed_by, run.version) == ("governed", "person:zhou", 2)
+        ends = [event["outcome"] for event in await real.events("governed.batch.finished.v1")]
+        assert ends == ["governed", "held", "governed"]
+        assert len(await real.events("governed.dataset.ready.v1")) == 2
+        assert await real.count("governance.quality_report") == 3
+
+    async def killed(self, real: Any, point: str) -> None:
+        async with worker_process(real, point) as process:
+            await until(faults.mark_of(real.settings.home, point), process)
+            process.kill()
+            await process.wait()
+
+
 class TestTold:
     async def test_to_stop_ends_cleanly_after_the_run_in_hand(self, real: Any) -> None:
         await real.land("b1", ROWS[:1])

@@ -9,12 +9,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from edulake.common.identity import Subject
 from edulake.governance.dataset import repository, service
 from edulake.governance.run import contribution
 from sqlalchemy import text
 
-STEWARD = Subject(id="person:li", kind="person", name="li", roles=frozenset({"steward"}), organisation=None)
+from .conftest import a_contract
+
 WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 GOOD = [("chess", "13800000001"), ("go", None)]
 Paused = Callable[[str], AbstractAsyncContextManager[None]]
@@ -22,7 +22,7 @@ Paused = Callable[[str], AbstractAsyncContextManager[None]]
 
 async def restore(house: Any, version: int) -> None:
     async with house.database.transaction() as session:
-        await service.restore(session, house.lake, "club", version, STEWARD)
+        await service.restore(session, house.lake, a_contract(), version, "person:li")
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ class TestARestoreWhileABatchIsCommitted:
                 async with asyncio.timeout(60):
                     while not await session.scalar(WAITING):
                         await asyncio.sleep(0.02)
-                await service.restore(session, house.lake, "club", 1, STEWARD)
+                await service.restore(session, house.lake, a_contract(), 1, "person:li")
             run = await house.closed("b2")
         assert (run.outcome, run.tries) == ("governed", 1)
         assert await batches(house) == ["b1", "b2"], "governed on top of what was restored"

@@ -48,6 +48,7 @@ async def finish(database: Database, run: Run, **facts: object) -> None:
             "seconds_by_step": {},
             "reason_zh": "",
             "reason_en": "",
+            "completeness": None,
         }
         await repository.end(session, run.batch_id, {**plain, **facts})
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from edulake.common.identity import Subject
 from edulake.common.lake import VersionGone
 from edulake.governance.dataset import repository, service, window
 from edulake.governance.run.contribution import parts_table
 
-STEWARD = Subject(id="person:li", kind="person", name="li", roles=frozenset({"steward"}), organisation=None)
+from .conftest import a_contract
 
 
 @pytest.fixture
@@ -74,19 +73,19 @@ class TestVacuum:
         await made(5, old=5)
         await window.vacuum(house.database, house.lake, narrow)
         async with house.database.transaction() as session:
-            note = await service.restore(session, house.lake, "club", 4, STEWARD)
+            note = await service.restore(session, house.lake, a_contract(), 4, "person:li")
         assert (note.restored_from, note.version) == (4, 6)
         assert (await house.governed())["name"].to_list() == ["club 3", "go"]
         with pytest.raises(VersionGone):
             async with house.database.transaction() as session:
-                await service.restore(session, house.lake, "club", 3, STEWARD)
+                await service.restore(session, house.lake, a_contract(), 3, "person:li")
 
     async def test_keeps_the_contributions_of_a_version_that_was_restored(
         self, house: Any, narrow: Any, made: Any
     ) -> None:
         await made(4, old=0)
         async with house.database.transaction() as session:
-            await service.restore(session, house.lake, "club", 1, STEWARD)
+            await service.restore(session, house.lake, a_contract(), 1, "person:li")
         await made(0, old=5)
         await window.vacuum(house.database, house.lake, narrow)
         assert await readable(house) == [4, 5]

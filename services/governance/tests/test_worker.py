@@ -45,7 +45,8 @@ class TestAGoodBatch:
         assert failed["contact"] == "person:wu-contact"
         (assessed,) = await house.events("quality.batch.assessed.v1")
         assert assessed["rules"] == [
-            {"rule_id": "name.good", "field": "name", "failed_rows": 1, "checked_rows": 3}
+            {"rule_id": "name.good", "field": "name", "failed_rows": 1, "checked_rows": 3},
+            {"rule_id": "batch.completeness", "field": "_row", "failed_rows": 0, "checked_rows": 0},
         ]
 
     async def test_keeps_the_bad_rows_sealed(self, house: Any, good: Any) -> None:

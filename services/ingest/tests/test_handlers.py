@@ -108,7 +108,12 @@ class TestOneBatch:
 
     @pytest.mark.parametrize(
         ("outcome", "status"),
-        [("below_threshold", "quarantined"), ("refused", "refused"), ("superseded", "superseded")],
+        [
+            ("below_threshold", "quarantined"),
+            ("refused", "refused"),
+            ("superseded", "superseded"),
+            ("held", "held"),
+        ],
     )
     async def test_that_is_not_governed_says_why(
         self, deliver: Any, hear: Any, batch_of: Any, outcome: str, status: str
@@ -350,3 +355,47 @@ async def test_the_service_hears_the_bus(deliver: Any, resources: Resources, bat
     async with asyncio.timeout(60):
         while (await batch_of(batch_id))["status"] != "governed":
             await asyncio.sleep(0.05)
+
+
+class TestHeld:
+    """A batch that waits for a person: in governance, or with its publication."""
+
+    WORDS = {"reason_zh": "缺少 18 个主键", "reason_en": "18 keys are missing"}  # noqa: RUF012
+
+    async def test_in_governance_may_be_taken_back_by_its_source(
+        self, client: httpx.AsyncClient, deliver: Any, hear: Any, batch_of: Any, contact: dict[str, str]
+    ) -> None:
+        batch_id = (await deliver()).json()["batch_id"]
+        await hear(finished(batch_id, outcome="held", version=None, **self.WORDS))
+        batch = await batch_of(batch_id)
+        assert (batch["status"], batch["reason_zh"], batch["progress"]["done"]) == (
+            "held",
+            "缺少 18 个主键",
+            1,
+        )
+        answer = await client.post(f"{BATCHES}/{batch_id}/withdraw", headers=contact)
+        assert (answer.status_code, answer.json()["status"]) == (200, "withdrawn")
+
+    async def test_is_what_the_same_file_finds_again(self, deliver: Any, hear: Any) -> None:
+        first = (await deliver()).json()["batch_id"]
+        await hear(finished(first, outcome="held", version=None, **self.WORDS))
+        again = await deliver()
+        assert (again.status_code, again.json()["batch_id"]) == (200, first)
+
+    @pytest.mark.parametrize("order", list(itertools.permutations(range(2))))
+    async def test_with_its_publication_says_so_and_is_published_at_last(
+        self, client: httpx.AsyncClient, deliver: Any, hear: Any, batch_of: Any,
+        contact: dict[str, str], order: tuple[int, ...],
+    ) -> None:  # fmt: skip
+        batch_id = (await deliver()).json()["batch_id"]
+        events = [finished(batch_id), refused(batch_id, outcome="held", reason_zh="30→6 行")]
+        for index in order:
+            await hear(events[index])
+        batch = await batch_of(batch_id)
+        assert (batch["status"], batch["progress"]["done"]) == ("held", 2)
+        assert batch["reason_zh"].startswith("数据已治理，暂缓发布：30→6 行")
+        late = await client.post(f"{BATCHES}/{batch_id}/withdraw", headers=contact)
+        assert late.status_code == 409, "it is governed"
+        await hear(published(batch_id))
+        batch = await batch_of(batch_id)
+        assert (batch["status"], batch["reason_zh"]) == ("published", "")

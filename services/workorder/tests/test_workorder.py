@@ -5,10 +5,15 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
-from edulake.common.events import QualityBatchAssessed, QualityRuleFailed
+from edulake.common.events import (
+    GovernedBatchFinished,
+    QualityBatchAssessed,
+    QualityRuleFailed,
+    RawBatchWithdrawn,
+)
 from edulake.common.service import Resources
 from edulake.workorder.app import create_app
-from edulake.workorder.handlers import on_assessment, on_failure
+from edulake.workorder.handlers import on_assessment, on_failure, on_finished, on_withdrawn
 from edulake.workorder.order.states import BY_EVENT, TRANSITIONS, next_state
 from edulake.workorder.settings import WorkorderSettings
 from hypothesis import given
@@ -37,9 +42,15 @@ class World:
         self.resources = resources
 
     async def fail(
-        self, batch: str, rule: str = RULE, source: str = "roster-b", rows: int = 3, **place: Any
+        self,
+        batch: str,
+        rule: str = RULE,
+        source: str = "roster-b",
+        rows: int = 3,
+        checked: int = 100,
+        **place: Any,
     ) -> None:
-        """A batch broke a rule. `place`: landed_no, revision, is_whole, where the event tells them."""
+        """A batch broke a rule. `place`: landed_no, revision, is_whole, period, where the event tells them."""
         facts = QualityRuleFailed(
             dataset="school_base",
             batch_id=batch,
@@ -52,7 +63,7 @@ class World:
             severity="error",
             dimension="规范性",
             failed_rows=rows,
-            checked_rows=100,
+            checked_rows=checked,
             examples=["东*区"],
             **place,
         )
@@ -60,10 +71,16 @@ class World:
             await on_failure(session, facts, None, self.resources)  # type: ignore[arg-type]
 
     async def assess(
-        self, batch: str, failed: int = 0, checked: int = 100, source: str = "roster-b", **facts_: Any
+        self,
+        batch: str,
+        failed: int = 0,
+        checked: int = 100,
+        source: str = "roster-b",
+        rule_id: str = RULE,
+        **facts_: Any,
     ) -> None:
-        """A batch was checked. `facts_`: landed_no, revision, is_whole, outcome, rules."""
-        rule = {"rule_id": RULE, "field": "district_code", "failed_rows": failed, "checked_rows": checked}
+        """A batch was checked. `facts_`: landed_no, revision, is_whole, outcome, rules, period, agreed_by."""
+        rule = {"rule_id": rule_id, "field": "district_code", "failed_rows": failed, "checked_rows": checked}
         facts = QualityBatchAssessed.model_validate(
             {
                 "dataset": "school_base",
@@ -78,6 +95,29 @@ class World:
         )
         async with self.resources.database.transaction() as session:
             await on_assessment(session, facts, None, self.resources)  # type: ignore[arg-type]
+
+    async def leave(self, batch: str, taken_out_by: str | None, outcome: str = "superseded") -> None:
+        """The rows of a batch are governed no more."""
+        facts = GovernedBatchFinished.model_validate(
+            {
+                "dataset": "school_base",
+                "batch_id": batch,
+                "source_id": "roster-b",
+                "outcome": outcome,
+                "rows_in": 100,
+                "rows_governed": 0,
+                "rows_quarantined": 0,
+                "taken_out_by": taken_out_by,
+            }
+        )
+        async with self.resources.database.transaction() as session:
+            await on_finished(session, facts, None, self.resources)  # type: ignore[arg-type]
+
+    async def history(self, headers: dict[str, str]) -> list[tuple[str, str]]:
+        """Action and note of each entry of the only order."""
+        (order,) = await self.orders(headers)
+        detail = await self.client.get(f"/api/workorder/orders/{order['id']}", headers=headers)
+        return [(entry["action"], entry["note"]) for entry in detail.json()["history"]]
 
     async def orders(self, headers: dict[str, str], query: str = "") -> list[dict[str, Any]]:
         answer = await self.client.get(f"/api/workorder/orders{query}", headers=headers)
@@ -227,6 +267,111 @@ class TestWhatCountsAsProof:
         await world.fail("p5", landed_no=5, revision=1, is_whole=False)
         await world.assess("p6", checked=checked, landed_no=6, revision=1, is_whole=False)
         assert (await self.status(world, steward))[0] == status
+
+
+class TestWhatAProofCovers:
+    """A file from which the bad rows, and most others, were simply left out mends nothing."""
+
+    @pytest.mark.parametrize(("checked", "status"), [(199, "open"), (2182, "closed"), (2181, "open")])
+    async def test_what_the_order_was_opened_on_but_for_what_the_contract_lets_go(
+        self, world: World, steward: Any, checked: int, status: str
+    ) -> None:
+        await world.fail("b5", rows=420, checked=2728, landed_no=5, revision=1, is_whole=True)
+        await world.assess("b6", checked=checked, landed_no=6, revision=1, is_whole=True)
+        assert (await world.orders(steward))[0]["status"] == status
+        if status == "open":
+            (_, note) = (await world.history(steward))[-1]
+            assert f"只检查了 2728 行中的 {checked} 行，覆盖不足" in note
+
+    async def test_the_largest_delivery_since_the_order_was_opened(self, world: World, steward: Any) -> None:
+        """A cut file that still broke the rule does not lower what the next one has to cover."""
+        await world.fail("b5", checked=2728, landed_no=5, revision=1, is_whole=True)
+        await world.fail("b6", checked=199, landed_no=6, revision=1, is_whole=True)
+        await world.assess("b7", checked=199, landed_no=7, revision=1, is_whole=True)
+        assert (await world.orders(steward))[0]["status"] == "open"
+
+    async def test_less_where_somebody_answers_for_what_is_missing(self, world: World, steward: Any) -> None:
+        await world.fail("b5", checked=2728, landed_no=5, revision=1, is_whole=True)
+        place = {"landed_no": 6, "revision": 2, "is_whole": True}
+        await world.assess("b6", checked=199, agreed_by="person:zhou", **place)
+        assert (await world.orders(steward))[0]["closed_by_batch"] == "b6"
+        assert "已由责任人员同意" in (await world.history(steward))[-1][1]
+
+    async def test_a_held_batch_proves_nothing(self, world: World, steward: Any) -> None:
+        await world.fail("b5", landed_no=5, revision=1, is_whole=True)
+        await world.assess("b6", outcome="held", landed_no=6, revision=1, is_whole=True)
+        assert (await world.orders(steward))[0]["status"] == "open"
+
+
+class TestOrdersForWhatIsMissing:
+    """An order of the rule `batch.completeness` is about the delivery of one period."""
+
+    RULE = "batch.completeness"
+
+    async def opened(self, world: World) -> None:
+        facts = {"landed_no": 6, "revision": 1, "is_whole": True, "period": "2024"}
+        await world.fail("b6", self.RULE, rows=1801, checked=2000, **facts)
+
+    @pytest.mark.parametrize(
+        ("facts", "status"),
+        [
+            ({"failed": 0, "checked": 2000, "period": "2024"}, "closed"),
+            ({"failed": 7, "checked": 2000, "period": "2024"}, "closed"),
+            ({"failed": 1801, "checked": 2000, "period": "2024", "agreed_by": "person:zhou"}, "closed"),
+            ({"failed": 0, "checked": 2000, "period": "2023"}, "open"),
+            ({"failed": 0, "checked": 0, "period": "2024"}, "open"),
+            ({"failed": 1801, "checked": 2000, "period": "2024", "outcome": "held"}, "open"),
+        ],
+        ids=["whole again", "within the bound", "agreed to", "another period", "not compared", "still held"],
+    )
+    async def test_are_closed_by(self, world: World, steward: Any, facts: Any, status: str) -> None:
+        await self.opened(world)
+        place = {"landed_no": 7, "revision": 1, "is_whole": True}
+        await world.assess("b7", rule_id=self.RULE, **place, **facts)
+        assert (await world.orders(steward))[0]["status"] == status
+
+    @pytest.mark.parametrize(("batch", "status"), [("b6", "closed"), ("b5", "open")])
+    async def test_end_when_the_source_takes_that_batch_back(
+        self, world: World, steward: Any, batch: str, status: str
+    ) -> None:
+        await self.opened(world)
+        facts = RawBatchWithdrawn(dataset="school_base", batch_id=batch, source_id="roster-b", by="person:wu")
+        async with world.resources.database.transaction() as session:
+            await on_withdrawn(session, facts, None, world.resources)  # type: ignore[arg-type]
+        assert (await world.orders(steward))[0]["status"] == status
+
+
+class TestProofThatLeft:
+    async def proven(self, world: World) -> None:
+        await world.fail("b5", landed_no=5, revision=1, is_whole=True)
+        await world.assess("b6", landed_no=6, revision=1, is_whole=True)
+
+    @pytest.mark.parametrize("how", ["restore", "withdrawal", "block"])
+    async def test_opens_the_order_again_in_words(self, world: World, steward: Any, how: str) -> None:
+        await self.proven(world)
+        await world.leave("b6", how)
+        (order,) = await world.orders(steward)
+        assert (order["status"], order["closed_by_batch"]) == ("open", None)
+        action, note = (await world.history(steward))[-1]
+        assert (action, "b6" in note, "须重新验证" in note) == ("reopen", True, True)
+
+    async def test_is_no_loss_when_a_later_delivery_replaced_it(self, world: World, steward: Any) -> None:
+        await self.proven(world)
+        await world.leave("b6", None)
+        assert (await world.orders(steward))[0]["status"] == "closed"
+
+    async def test_is_told_twice_and_heard_once(self, world: World, steward: Any) -> None:
+        await self.proven(world)
+        await world.leave("b6", "restore")
+        await world.leave("b6", "restore")
+        assert [action for action, _ in await world.history(steward)] == ["open", "prove", "reopen"]
+
+    async def test_lets_the_batch_that_came_back_speak_again(self, world: World, steward: Any) -> None:
+        """What it had replaced is governed once more: it landed before the one that left."""
+        await self.proven(world)
+        await world.leave("b6", "withdrawal")
+        await world.assess("b5", landed_no=5, revision=2, is_whole=True)
+        assert (await world.orders(steward))[0]["closed_by_batch"] == "b5"
 
 
 class TestRulesThatAreNoMore:
@@ -507,4 +652,4 @@ class TestStates:
         reached = {target for actions in TRANSITIONS.values() for target in actions.values()}
         assert reached == set(TRANSITIONS)
         assert all(TRANSITIONS.values())
-        assert {"prove", "recur", "retire"} == BY_EVENT
+        assert {"prove", "recur", "reopen", "retire"} == BY_EVENT

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-FINAL = frozenset({"published", "quarantined", "refused", "withdrawn", "superseded"})
+FINAL = frozenset({"published", "quarantined", "refused", "withdrawn", "superseded", "held"})
 #: The words for a batch's states, here and in the portal: raw 归集, governed 治理, published 发布.
 TITLES = {
     "landed": "已归集",
@@ -18,6 +18,7 @@ TITLES = {
     "refused": "已拒收",
     "withdrawn": "已撤回",
     "superseded": "已被替代",
+    "held": "待确认",
 }
 FOLLOW_LIMIT_S = 600
 

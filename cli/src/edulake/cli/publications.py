@@ -1,4 +1,4 @@
-"""`edulake publications`: what is served, trying a held-back one again, going back to an earlier version."""
+"""`edulake publications`: what is served, releasing or trying again what is not, going back to an earlier version."""
 
 from typing import Annotated
 
@@ -7,13 +7,16 @@ from edulake.cli.terminal import ask, out
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-app = typer.Typer(no_args_is_help=True, help="发布：查看、重试、回退 / publications: list, retry, rollback")
+app = typer.Typer(
+    no_args_is_help=True, help="发布：查看、放行、重试、回退 / publications: list, release, retry, rollback"
+)
 STEWARD = "edulake-cli"
 PATH = "/api/gateway/publications"
 STATES = {
     "waiting": "等待",
     "running": "发布中",
     "published": "[green]已发布[/]",
+    "held": "[red]暂缓[/]",
     "blocked": "[red]受阻[/]",
     "failed": "[red]失败[/]",
 }
@@ -38,7 +41,7 @@ def list_publications() -> None:
         cells = (item["dataset"], item["title"], current, kept or "—", STATES.get(state, state))
         table.add_row(*cells, job.get("reason_zh") or "")
     out.print(table)
-    held_back = any((item["job"] or {}).get("status") in ("blocked", "failed") for item in found)
+    held_back = any((item["job"] or {}).get("status") in ("held", "blocked", "failed") for item in found)
     raise typer.Exit(1 if held_back else 0)
 
 
@@ -50,9 +53,25 @@ def retry(dataset: Dataset) -> None:
 
 
 @app.command()
-def rollback(
-    dataset: Dataset, version: Annotated[int, typer.Argument(help="已发布版本 / published version", min=1)]
+def release(
+    dataset: Dataset, rows: Annotated[int, typer.Argument(help="暂缓版本的行数 / its rows", min=0)]
 ) -> None:
-    """立即改用较早的已发布版本 / serve an earlier version again."""
-    current = ask(STEWARD, "POST", f"{PATH}/{dataset}/rollback", json={"version": version})
+    """放行因数据减少而暂缓的发布 / publish what is held although it has fewer rows."""
+    found = {one["dataset"]: one["job"] for one in ask(STEWARD, "GET", PATH)}
+    governed = (found.get(dataset) or {}).get("governed_version", 1)
+    ask(STEWARD, "POST", f"{PATH}/{dataset}/release", json={"governed_version": governed, "row_count": rows})
+    out.print(f"{dataset}：治理版本 {governed} 已放行 / released")
+
+
+@app.command()
+def rollback(
+    dataset: Dataset,
+    version: Annotated[int, typer.Argument(help="已发布版本 / published version", min=1)],
+    rows: Annotated[
+        int | None, typer.Option(help="数据减少时须确认的该版本行数 / its rows, where much is lost", min=0)
+    ] = None,
+) -> None:
+    """立即改用较早的已发布版本，治理区随之恢复 / serve an earlier version again; governance restores it too."""
+    body = {"version": version, "agreed_rows": rows}
+    current = ask(STEWARD, "POST", f"{PATH}/{dataset}/rollback", json=body)
     out.print(f"{dataset} 现在使用 v{current['version']} / is served from this version")

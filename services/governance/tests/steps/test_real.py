@@ -8,6 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from edulake.governance.dataset.completeness import compare
+from edulake.governance.dataset.merge import Stamp, contribute
 from edulake.governance.steps.outcome import ABSORBING
 
 ROOT = Path(__file__).parents[4]
@@ -38,9 +40,11 @@ def facts():
 
 @pytest.fixture
 def deliver(facts, govern):
-    def go(source, **more):
+    def go(source, first=None, **more):
+        """All of a source's file, or its `first` rows."""
         delivery, title = facts[source]
         header, rows = read(FOLDER / delivery["file"])
+        rows = rows[:first]
         mapping = delivery.get("columns", {})
         outcome = govern(
             delivery["dataset"], header, rows, title=title, source={"id": source, "mapping": mapping}, **more
@@ -88,6 +92,20 @@ class TestRosters:
         outcome = deliver("senior-list")
         assert outcome.accepted["school_key"].n_unique() == 297
         assert outcome.accepted["stage"].unique().to_list() == ["4"]
+
+
+class TestCutQuota:
+    def test_the_first_199_rows_in_the_place_of_all_are_asked_about(self, deliver, register, standards):
+        """Portal review 2.4: they passed every rule, and nothing warned."""
+        contract = standards.datasets["senior_quota"]
+        whole = deliver("quota-plan", references={"schools": register}).accepted
+        cut = deliver("quota-plan", first=199, references={"schools": register}).accepted
+        parts = contribute(None, whole, Stamp("quota-plan", 5, "2024", 1, "b1"))
+        found = compare(parts, cut, Stamp("quota-plan", 5, "2024", 2, "b2"), contract, year=2026)
+        assert (found.rows_before, found.exceeds) == (whole.height, ["rows"])
+        assert found.keys_lost == whole.height - cut.height > 1500
+        again = compare(parts, whole, Stamp("quota-plan", 5, "2024", 2, "b2"), contract, year=2026)
+        assert (again.failed, again.exceeds) == (0, [])
 
 
 class TestQuota:

@@ -82,12 +82,24 @@ def govern(lake: Lake, governance: Database) -> Govern:
         *,
         dataset: str = "school_base",
         level: int = 2,
+        agreed_by: str | None = None,
+        contributors: tuple[str, ...] = (),
     ) -> GovernedDatasetReady:
+        """`contributors`: the batches whose rows it was merged from, kept beside it as governance does."""
         frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
         async with governance.transaction() as session:
             manifest = await lake.write_table(session, "governed", dataset, frame, batch_id=batch_id)
+            parts_version = None
+            if contributors:
+                parts = pl.DataFrame({"_batch_id": contributors})
+                kept = await lake.write_table(
+                    session, "governed", f"{dataset}__parts", parts, batch_id=batch_id
+                )
+                parts_version = kept.version
             ready = GovernedDatasetReady(
                 dataset=dataset,
+                parts_version=parts_version,
+                agreed_by=agreed_by,
                 version=manifest.version,
                 batch_id=batch_id,
                 row_count=manifest.row_count,

@@ -92,7 +92,7 @@ class TestRollback:
     async def test_an_earlier_version_is_served_again_and_announced(
         self, three_versions: None, client: Any, steward: Any, reader: Any, admin: Any
     ) -> None:
-        answer = await client.post(ROLLBACK, json={"version": 1}, headers=steward)
+        answer = await client.post(ROLLBACK, json={"version": 1, "agreed_rows": 1}, headers=steward)
         assert answer.status_code == 200
         assert answer.json()["current_by"] == "person:li-steward"
         assert await reader.fetchval("SELECT count(*) FROM published.school_base") == 1
@@ -114,7 +114,7 @@ class TestRollback:
         reader: Any,
         make_school: Any,
     ) -> None:
-        await client.post(ROLLBACK, json={"version": 1}, headers=steward)
+        await client.post(ROLLBACK, json={"version": 1, "agreed_rows": 1}, headers=steward)
         await queue(await govern("b4", [make_school(n) for n in range(1, 8)]))
         assert await loop.run_once()
         assert await reader.fetchval('SELECT version FROM published."_current"') == 4
@@ -145,7 +145,13 @@ class TestRollback:
         "over", [{"protect": Protect(share="mask_name")}, {"protect": Protect(share="drop")}, {"level": 4}]
     )
     async def test_a_version_less_protected_than_the_contract_now_declares_is_refused(
-        self, three_versions: None, database: Any, reader: Any, standards: Any, over: dict[str, Any]
+        self,
+        three_versions: None,
+        database: Any,
+        lake: Any,
+        reader: Any,
+        standards: Any,
+        over: dict[str, Any],
     ) -> None:
         """P8: going back must not bring back values that are to be masked since."""
         contract = standards.datasets["school_base"]
@@ -153,10 +159,10 @@ class TestRollback:
         stricter = contract.model_copy(update={"fields": tuple(fields)})
         with pytest.raises(VersionNotProtected, match="school_name"):
             async with database.transaction() as session:
-                await rollback(session, stricter, 1, "person:li")
+                await rollback(session, lake, stricter, 1, "person:li")
         assert await reader.fetchval("SELECT count(*) FROM published.school_base") == 3
         async with database.transaction() as session:
-            assert (await rollback(session, contract, 1, "person:li")).version == 1
+            assert (await rollback(session, lake, contract, 1, "person:li", 1)).version == 1
 
     async def test_an_unknown_dataset_is_refused(self, client: Any, steward: Any) -> None:
         path = "/api/gateway/publications/school_base%22;/rollback"

@@ -83,8 +83,7 @@ class TestPublish:
     async def test_an_empty_version_is_served_as_empty(
         self, govern: Any, queue: Any, loop: Any, reader: Any, make_school: Any
     ) -> None:
-        await publish(govern, queue, loop, "b1", [make_school(1)])
-        await publish(govern, queue, loop, "b2", pl.DataFrame([make_school(1)]).clear())
+        await publish(govern, queue, loop, "b1", pl.DataFrame([make_school(1)]).clear())
         assert await reader.fetchval("SELECT count(*) FROM published.school_base") == 0
 
     async def test_five_versions_are_kept(

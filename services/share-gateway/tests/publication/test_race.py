@@ -23,6 +23,7 @@ class TestTogether:
         queue: Any,
         loop: Any,
         database: Any,
+        lake: Any,
         admin: Any,
         reader: Any,
         make_school: Any,
@@ -46,7 +47,7 @@ class TestTogether:
                 )
                 try:
                     async with database.transaction() as session:
-                        await service.rollback(session, contract, kept[0][0], "person:li")
+                        await service.rollback(session, lake, contract, kept[0][0], "person:li", kept[0][0])
                 except Problem:
                     refused += 1
                 await asyncio.sleep(0)
@@ -71,6 +72,7 @@ class TestTogether:
         queue: Any,
         loop: Any,
         database: Any,
+        lake: Any,
         admin: Any,
         reader: Any,
         make_school: Any,
@@ -83,7 +85,7 @@ class TestTogether:
 
         async def roll_back() -> None:
             async with database.transaction() as session:
-                await service.rollback(session, contract, 1, "person:li")
+                await service.rollback(session, lake, contract, 1, "person:li", agreed_rows=1)
 
         ends = await asyncio.gather(roll_back(), roll_back(), return_exceptions=True)
         assert sorted(type(end).__name__ for end in ends) == ["NoneType", "VersionIsCurrent"]

@@ -1,9 +1,16 @@
 """What governance does when something happened elsewhere: queue, cancel, wake. All of it is fast."""
 
 from edulake.common.bus import Handlers, announce
-from edulake.common.events import Event, GovernedDatasetReady, RawBatchLanded, RawBatchWithdrawn
+from edulake.common.events import (
+    Event,
+    GovernedDatasetReady,
+    PublishedDatasetUpdated,
+    RawBatchLanded,
+    RawBatchWithdrawn,
+)
 from edulake.common.service import Resources
 from edulake.common.telemetry import logger
+from edulake.governance.dataset.service import follow_rollback
 from edulake.governance.run import repository
 from edulake.governance.run.events import finished_event
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,8 +47,18 @@ async def dataset_ready(
         log.info("run woken", batch_id=batch_id, reference=ready.dataset)
 
 
+async def publication_updated(
+    session: AsyncSession, updated: PublishedDatasetUpdated, _envelope: Event, resources: Resources
+) -> None:
+    """What callers are served was rolled back: the governed dataset goes back with it."""
+    contract = resources.standards.datasets.get(updated.dataset)
+    if updated.rolled_back and contract is not None:
+        await follow_rollback(session, resources.extra["lake"], contract, updated)
+
+
 HANDLERS: Handlers = {
     RawBatchLanded: batch_landed,
     RawBatchWithdrawn: batch_withdrawn,
     GovernedDatasetReady: dataset_ready,
+    PublishedDatasetUpdated: publication_updated,
 }

@@ -56,6 +56,13 @@ class Run(Base):
     seconds_by_step: Mapped[dict[str, float]] = mapped_column(JSONB)
     reason_zh: Mapped[str] = mapped_column(Text)
     reason_en: Mapped[str] = mapped_column(Text)
+    #: It never counted, or a restore undid it: what comes back by itself does not bring it back.
+    is_set_aside: Mapped[bool] = mapped_column(Boolean)
+    #: What it lacks of what it replaces (`Comparison`), as decided last.
+    completeness: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    #: What of that a person agreed to; the next end uses it up. `agreed_by` stays with what was governed by it.
+    agreed: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    agreed_by: Mapped[str | None] = mapped_column(Text)
     received_at: Mapped[datetime] = mapped_column(MOMENT)
     created_at: Mapped[datetime] = mapped_column(MOMENT)
     updated_at: Mapped[datetime] = mapped_column(MOMENT)
@@ -97,6 +104,8 @@ class QualityReport(Base):
     rows_in: Mapped[int] = mapped_column(BigInteger)
     rows_governed: Mapped[int] = mapped_column(BigInteger)
     rows_quarantined: Mapped[int] = mapped_column(BigInteger)
+    completeness: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    agreed_by: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(MOMENT)
 
 
@@ -127,6 +136,8 @@ class VersionNote(Base):
     level: Mapped[int] = mapped_column(Integer)
     quality: Mapped[float] = mapped_column(Double)
     made_by: Mapped[str] = mapped_column(Text)
+    #: Who agreed to what it lacks of the version before.
+    agreed_by: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(MOMENT)
 
 

@@ -29,10 +29,11 @@ STATUS_OF = {
     "below_threshold": "quarantined",
     "refused": "refused",
     "superseded": "superseded",
+    "held": "held",
 }
 
 #: States in which none of a batch's rows is to be published; later publications say nothing about it.
-DECIDED_AGAINST = ("quarantined", "refused", "superseded")
+DECIDED_AGAINST = ("quarantined", "refused", "superseded", "held")
 
 
 async def batch_finished(
@@ -77,7 +78,7 @@ async def _look_further(session: AsyncSession, batch: Batch) -> None:
         batch.status = "published"
         batch.published_version = batch.published_version or published.version
     elif version is not None and version == batch.refused_version:
-        batch.status = "refused"
+        batch.status = "held" if batch.refusal_holds else "refused"
         batch.reason_zh, batch.reason_en = batch.refusal_zh, batch.refusal_en
 
 
@@ -105,7 +106,7 @@ async def dataset_refused(
         log.warning("refused batch is unknown", batch_id=refused.batch_id)
         return
     is_of_publisher = batch.status == "governed" or (
-        batch.status == "refused" and batch.refused_version is not None
+        batch.status in ("refused", "held") and batch.refused_version is not None
     )
     if (
         batch.status in DECIDED_AGAINST and not is_of_publisher
@@ -113,16 +114,26 @@ async def dataset_refused(
         log.warning("version without the batch is not published", batch_id=refused.batch_id)
         return
     batch.refused_version = refused.governed_version
-    batch.refusal_zh = f"数据已治理但未能发布：{refused.reason_zh}；请联系数据治理工程师处理后重新发布"
-    batch.refusal_en = (
-        f"governed but not published: {refused.reason_en}; a steward can have it published once it is mended"
-    )
+    batch.refusal_holds = refused.outcome == "held"
+    batch.refusal_zh, batch.refusal_en = _words_of(refused)
     batch.updated_at = now()
     if is_of_publisher:
         await _look_further(session, batch)
     elif batch.status == "withdrawn":  # its rows left the governed table, but callers are still served them
         batch.reason_zh = f"{WITHDRAWN[0]}，但已发布的数据尚未更新：{refused.reason_zh}"
         batch.reason_en = f"{WITHDRAWN[1]}, but what is published still holds its rows: {refused.reason_en}"
+
+
+def _words_of(refused: PublishedDatasetRefused) -> tuple[str, str]:
+    if refused.outcome == "held":
+        return (
+            f"数据已治理，暂缓发布：{refused.reason_zh}；等待数据责任人或数据治理工程师放行",
+            f"governed, its publication is held: {refused.reason_en}; an owner or a steward can release it",
+        )
+    return (
+        f"数据已治理但未能发布：{refused.reason_zh}；请联系数据治理工程师处理后重新发布",
+        f"governed but not published: {refused.reason_en}; a steward can have it published once it is mended",
+    )
 
 
 def _uuid(text: str) -> UUID | None:

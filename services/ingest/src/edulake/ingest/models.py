@@ -84,12 +84,16 @@ class Batch(Base):
     published_version: Mapped[int | None]
     #: The governed version of this batch whose publication was refused, and why.
     refused_version: Mapped[int | None]
+    #: It is not refused for good: its publication waits for a person.
+    refusal_holds: Mapped[bool]
     refusal_zh: Mapped[str]
     refusal_en: Mapped[str]
     seconds_by_step: Mapped[dict[str, float]] = mapped_column(JSONB)
     reason_zh: Mapped[str]
     reason_en: Mapped[str]
     delivered_by: Mapped[str]
+    #: Who answers for the program that delivered; NULL: not known.
+    accountable: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(_moment)
     updated_at: Mapped[datetime] = mapped_column(_moment)
 

@@ -2,7 +2,14 @@
 
 from typing import TYPE_CHECKING, cast
 
-from edulake.common.events import Event, QualityBatchAssessed, QualityRuleFailed
+from edulake.common.events import (
+    Event,
+    GovernedBatchFinished,
+    QualityBatchAssessed,
+    QualityRuleFailed,
+    RawBatchWithdrawn,
+)
+from edulake.common.standards.contract import Completeness
 from edulake.workorder.order import service
 from edulake.workorder.settings import WorkorderSettings
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,10 +28,32 @@ async def on_failure(
 
 
 async def on_assessment(
-    session: AsyncSession, facts: QualityBatchAssessed, _envelope: Event, _resources: "Resources"
+    session: AsyncSession, facts: QualityBatchAssessed, _envelope: Event, resources: "Resources"
 ) -> None:
     """A batch that passes a rule proves the fix; a rule that is no longer checked ends its order."""
-    await service.record_proof(session, facts)
+    contract = resources.standards.datasets.get(facts.dataset)
+    bound = contract.completeness if contract else Completeness()
+    await service.record_proof(session, facts, bound.rows_lost_max)
 
 
-HANDLERS: "Handlers" = {QualityRuleFailed: on_failure, QualityBatchAssessed: on_assessment}
+async def on_finished(
+    session: AsyncSession, facts: GovernedBatchFinished, _envelope: Event, resources: "Resources"
+) -> None:
+    """What a batch had proved is open again once its rows are taken out."""
+    settings = cast(WorkorderSettings, resources.settings)
+    await service.reopen_undone(session, facts, settings.reply_hours)
+
+
+async def on_withdrawn(
+    session: AsyncSession, facts: RawBatchWithdrawn, _envelope: Event, _resources: "Resources"
+) -> None:
+    """What a batch lacked is no matter any more once its source took it back."""
+    await service.end_lack(session, facts)
+
+
+HANDLERS: "Handlers" = {
+    QualityRuleFailed: on_failure,
+    QualityBatchAssessed: on_assessment,
+    GovernedBatchFinished: on_finished,
+    RawBatchWithdrawn: on_withdrawn,
+}

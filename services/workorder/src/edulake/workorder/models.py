@@ -39,9 +39,16 @@ class Order(Base):
     examples: Mapped[list[str]] = mapped_column(JSONB)
     recurrences: Mapped[int]
     closed_by_batch: Mapped[str | None]
-    #: The newest delivery (and processing of it) that broke or proved the rule; whatever is older is not heard.
+    #: The newest delivery (and processing of it) that broke the rule; whatever is older is not heard.
     landed_no: Mapped[int | None]
     revision: Mapped[int | None]
+    #: The one that proved it, which outdoes that; gone when its rows are taken out again.
+    closed_landed_no: Mapped[int | None]
+    closed_revision: Mapped[int | None]
+    #: Of the delivery that last broke the rule.
+    period: Mapped[str | None]
+    #: Most rows that the rule was checked on since the order was opened: what a proof has to cover.
+    rows_to_cover: Mapped[int]
     #: Whether the delivery that last broke the rule was all its source has for the period.
     is_whole: Mapped[bool | None]
     due_at: Mapped[datetime] = mapped_column(_moment)

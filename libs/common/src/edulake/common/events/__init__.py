@@ -10,6 +10,10 @@ from edulake.common.events.access import (
 from edulake.common.events.base import Event, EventData, new_event_id, topic_of
 from edulake.common.events.catalogue import BY_NAME, CATALOGUE, TOPICS
 from edulake.common.events.governed import (
+    BY_BLOCK,
+    COMPLETENESS,
+    ColumnLoss,
+    Comparison,
     GovernedBatchFinished,
     GovernedDatasetReady,
     QualityBatchAssessed,
@@ -24,13 +28,17 @@ from edulake.common.events.published import (
 from edulake.common.events.raw import RawBatchLanded, RawBatchWithdrawn
 
 __all__ = [
+    "BY_BLOCK",
     "BY_NAME",
     "CATALOGUE",
+    "COMPLETENESS",
     "TOPICS",
     "AccessCalled",
     "AccessClientChanged",
     "AccessGrantChanged",
     "AccessTokenRevoked",
+    "ColumnLoss",
+    "Comparison",
     "Event",
     "EventData",
     "GovernedBatchFinished",

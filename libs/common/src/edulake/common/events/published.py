@@ -20,6 +20,8 @@ class PublishedDatasetUpdated(EventData):
     level: int
     rolled_back: bool = False
     published_at: AwareDatetime
+    #: Who went back to it; None: it was published as the newest.
+    by: str | None = None
 
 
 class PublishedDatasetRefused(EventData):
@@ -30,8 +32,8 @@ class PublishedDatasetRefused(EventData):
     governed_version: int
     #: The batch that made the governed version.
     batch_id: str
-    #: blocked: it must not be served as it is; failed: every try failed.
-    outcome: Literal["blocked", "failed"]
+    #: blocked: it must not be served as it is; failed: every try failed; held: it lacks too much of what is served.
+    outcome: Literal["blocked", "failed", "held"]
     #: For its source to read; no value of a row.
     reason_zh: str
     reason_en: str

@@ -32,6 +32,9 @@ class RawBatchLanded(EventData):
     mapping: dict[str, str] = Field(default_factory=dict)
     #: Field → value for what the source never delivers.
     defaults: dict[str, str] = Field(default_factory=dict)
+    #: Who delivered it, and who answers for a program that did: they do not decide about it themselves.
+    delivered_by: str | None = None
+    accountable: str | None = None
 
 
 class RawBatchWithdrawn(EventData):

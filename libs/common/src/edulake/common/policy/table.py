@@ -151,7 +151,13 @@ TABLE: dict[str, Kind] = {
     "batch": Kind(
         "批次及其治理过程",
         "batches and their way through governance",
-        {"read": _DELIVERED, "withdraw": _by(STEWARD, CONTACT), "reprocess": _by(STEWARD)},
+        {
+            "read": _DELIVERED,
+            "withdraw": _by(STEWARD, CONTACT),
+            "reprocess": _by(STEWARD),
+            "agree": _by(STEWARD, OWNER),
+            "refuse": _by(STEWARD, OWNER),
+        },
     ),
     # governance
     "batch.findings": Kind("批次的问题清单", "findings of a batch", {"read": _ROWS}),
@@ -197,6 +203,7 @@ TABLE: dict[str, Kind] = {
         {
             "read": _by(KNOWN),
             "roll_back": _by(STEWARD, OWNER),
+            "release": _by(STEWARD, OWNER),
             "retry": _by(STEWARD, SYSTEM_ADMIN),
         },
     ),

@@ -68,21 +68,27 @@ async def list_versions(
     page = page_of(notes, limit, lambda note: [note.version], key)
     versions = [note.version for note in page.items]
     usable = await resources.extra["lake"].in_use(session, ZONE, dataset, versions)
+    before = await repository.rows_before(session, dataset)
     items = [
-        VersionOut.model_validate(note).model_copy(update={"is_restorable": note.version in usable})
+        VersionOut.model_validate(note).model_copy(
+            update={"is_restorable": note.version in usable, "row_count_before": before.get(note.version)}
+        )
         for note in page.items
     ]
     return Page(items=items, next=page.next)
 
 
-@router.post("/{dataset}/restore", summary="恢复到某个治理版本")
+@router.post("/{dataset}/restore", summary="恢复到某个治理版本，随后即发布它")
 async def restore(
     dataset: str, wanted: RestoreIn, by: Restorer, session: Session, resources: Res, deciding: Decides
 ) -> VersionOut:
-    service.contract_of(resources.standards, dataset)
+    """409 with the figures when it loses more rows than the contract lets go, unless the request repeats them."""
+    contract = service.contract_of(resources.standards, dataset)
     await deciding.check(by, "dataset", "restore", deciding.facts(dataset), absent=service.absent())
     lake = resources.extra["lake"]
-    return VersionOut.model_validate(await service.restore(session, lake, dataset, wanted.version, by))
+    return VersionOut.model_validate(
+        await service.restore(session, lake, contract, wanted.version, by.id, wanted.agreed_rows)
+    )
 
 
 @router.get("/{dataset}/template.csv", response_class=CsvResponse, summary="空白报送模板", dependencies=READS)

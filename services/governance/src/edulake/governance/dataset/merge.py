@@ -80,14 +80,24 @@ def contribute(parts: pl.DataFrame | None, accepted: pl.DataFrame, stamp: Stamp)
     mine = _stamped(accepted, stamp)
     if parts is None:
         return mine
-    same = (pl.col("_source") == stamp.source) & (pl.col("_delivered_period") == stamp.period)
-    later = pl.col("_landed_no") > stamp.landed_no
-    if parts.filter(same & later & pl.col("_is_whole")).height:
+    if parts.filter(_same(stamp) & _later(stamp) & pl.col("_is_whole")).height:
         return None
-    replaced = pl.col("_batch_id") == stamp.batch_id
-    if stamp.is_whole:
-        replaced = replaced | (same & ~later)
-    return pl.concat([parts.filter(~replaced), mine], how="diagonal_relaxed")
+    return pl.concat([parts.filter(~replaced_by(stamp)), mine], how="diagonal_relaxed")
+
+
+def replaced_by(stamp: Stamp) -> pl.Expr:
+    """The contributed rows that a delivery takes the place of: its own of before; of a whole one all that its
+    source sent for the period until then."""
+    own = pl.col("_batch_id") == stamp.batch_id
+    return own | (_same(stamp) & ~_later(stamp)) if stamp.is_whole else own
+
+
+def _same(stamp: Stamp) -> pl.Expr:
+    return (pl.col("_source") == stamp.source) & (pl.col("_delivered_period") == stamp.period)
+
+
+def _later(stamp: Stamp) -> pl.Expr:
+    return pl.col("_landed_no") > stamp.landed_no
 
 
 def merge(parts: pl.DataFrame, groups: Sequence[Group]) -> pl.DataFrame:

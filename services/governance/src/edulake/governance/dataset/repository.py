@@ -32,6 +32,7 @@ async def note_version(
     level: int,
     quality: float,
     made_by: str,
+    agreed_by: str | None = None,
 ) -> VersionNote:
     """Write down what a new governed version is; a version written before keeps its note."""
     values = {
@@ -46,6 +47,7 @@ async def note_version(
         "level": level,
         "quality": quality,
         "made_by": made_by,
+        "agreed_by": agreed_by,
     }
     await session.execute(upsert(VersionNote).values(**values).on_conflict_do_nothing())
     note = await get_note(session, governed.table, governed.version)
@@ -78,6 +80,13 @@ async def notes(session: AsyncSession, dataset: str, before: int | None, limit: 
     if before is not None:
         query = query.where(VersionNote.version < before)
     return list(await session.scalars(query.order_by(VersionNote.version.desc()).limit(limit)))
+
+
+async def rows_before(session: AsyncSession, dataset: str) -> dict[int, int | None]:
+    """By version the rows of the version before; None for the first."""
+    before = func.lag(VersionNote.row_count).over(order_by=VersionNote.version)
+    found = await session.execute(select(VersionNote.version, before).where(VersionNote.dataset == dataset))
+    return {row[0]: row[1] for row in found}
 
 
 async def replace_inherited(session: AsyncSession, run: Run, versions: Mapping[str, int | None]) -> None:

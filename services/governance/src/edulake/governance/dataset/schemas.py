@@ -63,7 +63,11 @@ class VersionOut(BaseModel):
     level: int
     quality: float
     made_by: str
+    #: Who agreed to what it lacks of the version before.
+    agreed_by: str | None
     created_at: datetime
+    #: Rows of the version before; None: it is the first.
+    row_count_before: int | None = None
     #: False once it lies outside the restore window and its files may be gone.
     is_restorable: bool = True
 
@@ -71,6 +75,8 @@ class VersionOut(BaseModel):
 class RestoreIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
     version: int = Field(ge=1)
+    #: Where many rows go: the rows of that version, as they were shown; without them it is asked for (409).
+    agreed_rows: int | None = Field(default=None, ge=0, le=2**53)
 
 
 class AliasIn(BaseModel):

@@ -8,6 +8,7 @@ from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
 from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
+from edulake.common.standards.contract import Completeness
 from edulake.governance.dataset.service import DatasetNotFound
 from edulake.governance.quality import repository
 from edulake.governance.quality.schemas import NewestOut, ReportOut
@@ -21,11 +22,19 @@ Newest = Annotated[Subject, allow("dataset.newest_quality", "read")]
 
 
 @router.get("/quality", summary="各数据集最新的质量报告；联系人只看到自己来源的")
-async def newest(reader: Newest, session: ReadSession, deciding: Decides) -> list[NewestOut]:
+async def newest(reader: Newest, session: ReadSession, resources: Res, deciding: Decides) -> list[NewestOut]:
     """One line a dataset of the standards, so there are no pages."""
     scope = await deciding.scope(reader, "dataset.newest_quality")
     found = await repository.newest_of_each(session, scope)
-    return [NewestOut.model_validate({"report": now, "before": before}) for now, before in found]
+    bounds = {name: contract.completeness for name, contract in resources.standards.datasets.items()}
+    return [
+        NewestOut.of(
+            ReportOut.model_validate(now),
+            ReportOut.model_validate(before) if before else None,
+            bounds.get(now.dataset, Completeness()).rows_lost_max,
+        )
+        for now, before in found
+    ]
 
 
 @router.get("/datasets/{dataset}/quality", summary="数据集历次质量报告")

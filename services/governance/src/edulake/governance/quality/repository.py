@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 
-def report_of(run: Run, verdict: Verdict) -> QualityReport:
+def report_of(
+    run: Run, verdict: Verdict, completeness: dict[str, Any] | None, agreed_by: str | None
+) -> QualityReport:
     """The report of a decided run; the caller adds it to its session."""
     return QualityReport(
         batch_id=run.batch_id,
@@ -29,6 +31,8 @@ def report_of(run: Run, verdict: Verdict) -> QualityReport:
         rows_in=verdict.rows_in,
         rows_governed=verdict.rows_governed,
         rows_quarantined=verdict.held_back.height,
+        completeness=completeness,
+        agreed_by=agreed_by,
         created_at=func.now(),
     )
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from edulake.common import faults
 from edulake.common.bus import announce
+from edulake.common.events import BY_BLOCK, Comparison
+from edulake.common.events.governed import TakenOut
 from edulake.common.lake import Lake
 from edulake.common.service import Resources
 from edulake.common.telemetry import logger
@@ -56,7 +58,7 @@ async def refuse(resources: Resources, run: Run, reason_zh: str, reason_en: str)
         reason = {"reason_zh": reason_zh, "reason_en": reason_en}
         facts = {**runs.NO_RESULT, **_in_effect(held), "state": "failed", "outcome": "refused", **reason}
         await runs.end(session, run.batch_id, facts)
-        await announce_end(session, run)
+        await announce_end(session, run.batch_id)
 
 
 async def _commit(session: AsyncSession, lake: Lake, decided: Decided, examples_max: int) -> None:
@@ -72,19 +74,23 @@ async def _commit(session: AsyncSession, lake: Lake, decided: Decided, examples_
     await faults.point("governance.after_lake")
     await _write_records(session, lake, decided)
     await _end(session, decided, run, note)
-    if note and decided.verdict.outcome != "governed":
+    outcome = decided.verdict.outcome
+    if outcome in ("governed", "held") and contribution.is_whole(run):
+        for older in await runs.supersede_held(session, run):
+            await announce_end(session, older)
+    if note and outcome != "governed":
         reopened = await contribution.bring_back_replaced(session, run)
         log.warning("blocked batch taken out", batch_id=run.batch_id, version=note.version, reopened=reopened)
     for event in events_of(decided, note, examples_max):
         await announce(session, event)
-    await announce_end(session, run)
+    await announce_end(session, run.batch_id, "block" if outcome == "refused" else None)
 
 
-async def announce_end(session: AsyncSession, run: Run) -> None:
+async def announce_end(session: AsyncSession, batch_id: str, taken_out_by: TakenOut | None = None) -> None:
     """Tell how a run that was just closed came out."""
-    ended = await runs.get(session, run.batch_id)
+    ended = await runs.get(session, batch_id)
     if ended:
-        await announce(session, finished_event(ended))
+        await announce(session, finished_event(ended, taken_out_by))
 
 
 async def _write_lake(session: AsyncSession, lake: Lake, decided: Decided) -> VersionNote | None:
@@ -95,8 +101,10 @@ async def _write_lake(session: AsyncSession, lake: Lake, decided: Decided) -> Ve
         await contribution.confirm(session, lake, decided.run, decided.tables)
         return None
     verdict = decided.verdict
-    grade = (decided.inputs.context.contract.level, verdict.score) if verdict.outcome == "governed" else None
-    return await contribution.write(session, lake, decided.run, decided.tables, grade)
+    if verdict.outcome != "governed":  # what must not be served leaves, whatever is lost by it
+        return await contribution.write(session, lake, decided.run, decided.tables, agreed_by=BY_BLOCK)
+    grade = (decided.inputs.context.contract.level, verdict.score)
+    return await contribution.write(session, lake, decided.run, decided.tables, grade, decided.agreed_by)
 
 
 async def _write_records(session: AsyncSession, lake: Lake, decided: Decided) -> None:
@@ -114,7 +122,7 @@ async def _write_records(session: AsyncSession, lake: Lake, decided: Decided) ->
     await batches.replace_quarantine(session, run, decided.held_back, verdict.held_back.height)
     await batches.replace_findings(session, run, verdict)
     await datasets.replace_inherited(session, run, decided.inputs.inherited)
-    session.add(reports.report_of(run, verdict))
+    session.add(reports.report_of(run, verdict, _as_json(decided.lacks), decided.agreed_by))
     await session.flush()
 
 
@@ -123,16 +131,20 @@ def _in_effect(run: Run) -> dict[str, Any]:
     return {"version": run.version, "content_digest": run.content_digest}
 
 
+def _as_json(lacks: Comparison | None) -> dict[str, Any] | None:
+    return lacks.model_dump(mode="json") if lacks else None
+
+
 async def _end(session: AsyncSession, decided: Decided, run: Run, note: VersionNote | None) -> None:
     verdict = decided.verdict
     served: dict[str, Any] = {"version": None, "content_digest": None}
     if verdict.outcome == "governed" and note:
         served = {"version": note.version, "content_digest": note.content_digest}
-    elif verdict.outcome == "below_threshold":
+    elif verdict.outcome in ("below_threshold", "held"):
         served = _in_effect(run)
     facts = {
         **served,
-        "state": "finished",
+        "state": "held" if verdict.outcome == "held" else "finished",
         "outcome": verdict.outcome,
         "rows_in": verdict.rows_in,
         "rows_governed": verdict.rows_governed,
@@ -141,5 +153,6 @@ async def _end(session: AsyncSession, decided: Decided, run: Run, note: VersionN
         "seconds_by_step": verdict.seconds_by_step,
         "reason_zh": verdict.reason_zh,
         "reason_en": verdict.reason_en,
+        "completeness": _as_json(decided.lacks),
     }
     await runs.end(session, decided.run.batch_id, facts)

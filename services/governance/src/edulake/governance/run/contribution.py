@@ -8,15 +8,16 @@ import asyncio
 from dataclasses import dataclass
 
 import polars as pl
-from edulake.common.events import RawBatchLanded
+from edulake.common.events import Comparison, RawBatchLanded
 from edulake.common.lake import Lake, Manifest, VersionNotFound
 from edulake.common.service import Resources
 from edulake.common.standards import Contract
 from edulake.governance.dataset import repository as datasets
+from edulake.governance.dataset.completeness import compare
 from edulake.governance.dataset.merge import Stamp, contribute, groups_of, merge
 from edulake.governance.models import Run, VersionNote
 from edulake.governance.run import repository as runs
-from edulake.governance.run.inputs import ZONE, BatchRefused
+from edulake.governance.run.inputs import CHINA, ZONE, BatchRefused
 from sqlalchemy.ext.asyncio import AsyncSession
 
 #: Deliveries that add to what the source sent before; every other one is the whole of its period.
@@ -35,6 +36,8 @@ class Tables:
     part: pl.DataFrame
     governed: pl.DataFrame
     basis: int | None
+    #: What the batch lacks of what it replaces; None where a batch is taken out.
+    lacks: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,10 @@ async def with_batch(
     together = await asyncio.to_thread(contribute, parts, accepted, stamp)
     if together is None:
         return Nothing(basis)
+    year = run.received_at.astimezone(CHINA).year
+    lacks = await asyncio.to_thread(compare, parts, accepted, stamp, contract, year=year)
     governed = await asyncio.to_thread(merge, together, groups_of(contract, together.columns))
-    return Tables(_part_of(run, together), governed, basis)
+    return Tables(_part_of(run, together), governed, basis, lacks)
 
 
 async def without_batch(resources: Resources, lake: Lake, run: Run) -> Tables | Nothing:
@@ -114,11 +119,17 @@ def _part_of(run: Run, parts: pl.DataFrame) -> pl.DataFrame:
 
 
 async def write(
-    session: AsyncSession, lake: Lake, run: Run, tables: Tables, grade: tuple[int, float] | None = None
+    session: AsyncSession,
+    lake: Lake,
+    run: Run,
+    tables: Tables,
+    grade: tuple[int, float] | None = None,
+    agreed_by: str | None = None,
 ) -> VersionNote:
     """Make both tables current, as a new version. BasisMoved when they were made from older contributions.
 
-    `grade`: level and quality of the version; None: those of the version before stay.
+    `grade`: level and quality of the version; None: those of the version before stay. `agreed_by`: who agreed to
+    what it lacks of the version before.
     """
     await confirm(session, lake, run, tables)
     level, quality = grade or await _grade_before(session, lake, run.dataset)
@@ -136,6 +147,7 @@ async def write(
         level=level,
         quality=quality,
         made_by="service:governance",
+        agreed_by=agreed_by,
     )
 
 

@@ -5,14 +5,16 @@ import io
 from dataclasses import dataclass, replace
 
 import polars as pl
+from edulake.common.events import Comparison
 from edulake.common.gm import sm3_hex
 from edulake.common.lake import DataFile, Lake
 from edulake.common.service import Resources
+from edulake.governance.dataset.completeness import is_within
 from edulake.governance.models import Run
 from edulake.governance.run import contribution
 from edulake.governance.run.contribution import Nothing, Tables, key_of
 from edulake.governance.run.inputs import Inputs
-from edulake.governance.run.verdict import Verdict
+from edulake.governance.run.verdict import Verdict, held, with_completeness
 
 #: What is said beside the reason of a batch that was governed before and now does not go on.
 TAKEN_OUT = ("此前治理的数据已从治理区移出", "the rows governed before were taken out")
@@ -28,6 +30,14 @@ class Decided:
     verdict: Verdict
     tables: Tables | Nothing | None = None
     held_back: DataFile | None = None
+    #: What the batch lacks of what it replaces; None where it replaces nothing.
+    lacks: Comparison | None = None
+
+    @property
+    def agreed_by(self) -> str | None:
+        """Who agreed to what a governed batch lacks; None where nobody had to."""
+        is_asked = self.verdict.outcome == "governed" and self.lacks is not None and self.lacks.holds
+        return self.run.agreed_by if is_asked else None
 
     @property
     def key(self) -> str:
@@ -50,12 +60,15 @@ async def _with_tables(resources: Resources, lake: Lake, decided: Decided) -> De
     A blocked batch may hold what must not be served: what it contributed before leaves. One that only fell
     below its threshold keeps it, for nothing better has come.
     """
-    run, verdict = decided.run, decided.verdict
+    run, verdict, contract = decided.run, decided.verdict, decided.inputs.context.contract
     if verdict.outcome == "governed":
-        contract = decided.inputs.context.contract
         tables = await contribution.with_batch(resources, lake, run, verdict.accepted, contract)
-        is_in = isinstance(tables, Tables)
-        return replace(decided, tables=tables, verdict=verdict if is_in else _superseded(verdict))
+        if isinstance(tables, Tables) and tables.lacks is not None:
+            return _compared(decided, tables, tables.lacks)
+        nothing = with_completeness(_superseded(verdict), Comparison(), contract)
+        return replace(decided, tables=tables, verdict=nothing)
+    verdict = with_completeness(verdict, Comparison(), contract)
+    decided = replace(decided, verdict=verdict)
     if run.revision == 1:
         return decided
     if verdict.outcome == "refused":
@@ -63,6 +76,17 @@ async def _with_tables(resources: Resources, lake: Lake, decided: Decided) -> De
         was_in = isinstance(tables, Tables)
         return replace(decided, tables=tables, verdict=_also(verdict, TAKEN_OUT) if was_in else verdict)
     return replace(decided, verdict=_also(verdict, KEPT)) if run.version is not None else decided
+
+
+def _compared(decided: Decided, tables: Tables, lacks: Comparison) -> Decided:
+    """What a batch that could be governed lacks: told in any case, held beyond the bound unless it was agreed to."""
+    run, contract = decided.run, decided.inputs.context.contract
+    verdict = with_completeness(decided.verdict, lacks, contract)
+    agreed = Comparison.model_validate(run.agreed) if run.agreed else None
+    if lacks.holds and not (agreed and is_within(lacks, agreed)):
+        waiting = held(verdict, lacks, contract)
+        return replace(decided, tables=Nothing(tables.basis), verdict=waiting, lacks=lacks)
+    return replace(decided, tables=tables, verdict=verdict, lacks=lacks)
 
 
 def _also(verdict: Verdict, words: tuple[str, str]) -> Verdict:

@@ -50,8 +50,27 @@ _END = text(
         content_digest = :content_digest, rows_in = :rows_in, rows_governed = :rows_governed,
         rows_quarantined = :rows_quarantined, quarantined_by_rule = CAST(:quarantined_by_rule AS jsonb),
         seconds_by_step = CAST(:seconds_by_step AS jsonb), reason_zh = :reason_zh, reason_en = :reason_en,
+        completeness = CAST(:completeness AS jsonb), agreed = NULL, is_set_aside = false,
+        agreed_by = CASE WHEN agreed IS NOT NULL AND :outcome = 'governed' THEN agreed_by END,
         step = NULL, step_done = :steps, step_total = :steps, updated_at = now(), finished_at = now()
     WHERE batch_id = :batch_id"""
+)
+_AGREE = text(
+    """UPDATE governance.run SET state = 'queued', revision = revision + 1, tries = 0, not_before = now(),
+        agreed = completeness, agreed_by = :by, finished_at = NULL, updated_at = now(),
+        reason_zh = '', reason_en = ''
+    WHERE batch_id = :batch_id"""
+)
+_REFUSE = text(
+    """UPDATE governance.run SET state = 'finished', outcome = 'refused', reason_zh = :reason_zh,
+        reason_en = :reason_en, updated_at = now(), finished_at = now() WHERE batch_id = :batch_id"""
+)
+_SUPERSEDE_HELD = text(
+    """UPDATE governance.run SET state = 'finished', outcome = 'superseded', is_set_aside = true,
+        reason_zh = '同一来源同一时期已有更新的批次，本批次不再等待确认',
+        reason_en = 'its source delivered for the same period since; it waits no longer', updated_at = now()
+    WHERE state = 'held' AND dataset = :dataset AND source_id = :source_id AND period = :period
+      AND landed_no < :landed_no RETURNING batch_id"""
 )
 _WITHDRAW = text(
     """UPDATE governance.run SET is_withdrawn = true, updated_at = now(),
@@ -65,14 +84,14 @@ _TAKE_OUT = text(
     """UPDATE governance.run SET is_withdrawn = true, state = 'queued', revision = revision + 1, tries = 0,
         not_before = now(), finished_at = NULL, updated_at = now(),
         reason_zh = '来源已撤回该批次，正在移出其数据', reason_en = 'withdrawn by its source, to be taken out'
-    WHERE batch_id = :batch_id AND state IN ('finished', 'failed') AND NOT is_withdrawn RETURNING state"""
+    WHERE batch_id = :batch_id AND state IN ('finished', 'failed', 'held') AND NOT is_withdrawn RETURNING state"""
 )
 # From the newest whole delivery before the withdrawn one on: what came before that was replaced by it.
 _REOPEN_REPLACED = text(
     """WITH before AS (
         SELECT r.batch_id, r.landed_no, r.landed ->> 'format' = ANY(:adding) AS adds
         FROM governance.run r, governance.run w
-        WHERE w.batch_id = :batch_id AND r.landed_no < w.landed_no AND NOT r.is_withdrawn
+        WHERE w.batch_id = :batch_id AND r.landed_no < w.landed_no AND NOT r.is_withdrawn AND NOT r.is_set_aside
           AND (r.dataset, r.source_id, r.period) = (w.dataset, w.source_id, w.period)
           AND r.state IN ('finished', 'failed') AND (r.version IS NOT NULL OR r.outcome = 'superseded'))
     UPDATE governance.run SET state = 'queued', revision = revision + 1, tries = 0, not_before = now(),
@@ -88,12 +107,12 @@ _PUT_IN_EFFECT = text(
 )
 _LEAVE = text(
     """UPDATE governance.run SET state = 'finished', outcome = 'superseded', rows_governed = 0,
-        reason_zh = :reason_zh, reason_en = :reason_en, updated_at = now()
+        is_set_aside = true, reason_zh = :reason_zh, reason_en = :reason_en, updated_at = now()
     WHERE batch_id = ANY(:batch_ids) AND state IN ('finished', 'failed') RETURNING batch_id"""
 )
 _COME_BACK = text(
     """UPDATE governance.run SET state = 'finished', outcome = 'governed', rows_governed = :rows,
-        reason_zh = :reason_zh, reason_en = :reason_en, updated_at = now()
+        is_set_aside = false, reason_zh = :reason_zh, reason_en = :reason_en, updated_at = now()
     WHERE batch_id = :batch_id AND state = 'finished' AND outcome <> 'refused' RETURNING batch_id"""
 )
 _REMOVE_AGAIN = text(
@@ -109,7 +128,7 @@ _WAKE = text(
 _REOPEN = text(
     """UPDATE governance.run SET state = 'queued', revision = revision + 1, tries = 0, not_before = now(),
         waiting_since = NULL, reason_zh = '', reason_en = '', finished_at = NULL, updated_at = now()
-    WHERE batch_id = :batch_id AND state IN ('finished', 'failed') AND NOT is_withdrawn RETURNING batch_id"""
+    WHERE batch_id = :batch_id AND state IN ('finished', 'failed', 'held') AND NOT is_withdrawn RETURNING batch_id"""
 )
 _OPEN_BEFORE = text(
     """SELECT DISTINCT dataset FROM governance.run WHERE dataset = ANY(:datasets) AND landed_no < :landed_no
@@ -136,6 +155,7 @@ NO_RESULT: dict[str, Any] = {
     "seconds_by_step": {},
     "reason_zh": "",
     "reason_en": "",
+    "completeness": None,
 }
 
 
@@ -202,6 +222,28 @@ async def end(session: AsyncSession, batch_id: str, facts: dict[str, Any]) -> No
         for name, value in facts.items()
     }
     await session.execute(_END, {**packed, "batch_id": batch_id, "steps": len(facts["seconds_by_step"])})
+
+
+async def lock_held(session: AsyncSession, batch_id: str) -> Run | None:
+    """A run that waits for a person, its row held for the rest of the transaction; None when it does not wait."""
+    waiting = select(Run).where(Run.batch_id == batch_id, Run.state == "held", ~Run.is_withdrawn)
+    return await session.scalar(waiting.with_for_update().execution_options(populate_existing=True))
+
+
+async def agree(session: AsyncSession, run: Run, by: str) -> None:
+    """Queue a held run again, with what it lacks agreed to; the caller holds its row."""
+    await session.execute(_AGREE, {"batch_id": run.batch_id, "by": by})
+
+
+async def refuse_held(session: AsyncSession, run: Run, reason: tuple[str, str]) -> None:
+    """Close a held run as refused; the caller holds its row."""
+    await session.execute(_REFUSE, {"batch_id": run.batch_id, "reason_zh": reason[0], "reason_en": reason[1]})
+
+
+async def supersede_held(session: AsyncSession, run: Run) -> list[str]:
+    """Close what is held of the same source and period and landed before; a later whole delivery outdoes it."""
+    facts = {name: getattr(run, name) for name in ("dataset", "source_id", "period", "landed_no")}
+    return sorted(await session.scalars(_SUPERSEDE_HELD, facts))
 
 
 async def withdraw(session: AsyncSession, batch_id: str) -> str | None:

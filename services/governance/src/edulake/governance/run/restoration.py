@@ -35,11 +35,11 @@ async def batches_now(session: AsyncSession, lake: Lake, dataset: str) -> dict[s
 
 async def tell(
     session: AsyncSession, note: VersionNote, before: Mapping[str, int], after: Mapping[str, int]
-) -> None:
+) -> list[str]:
     """Close anew what left or came back, and announce it; rows by batch before and after the restore.
 
     What was withdrawn, or refused after it had been governed, does not come back to stay: its run is
-    queued, and takes the rows out again.
+    queued, and takes the rows out again; returns these batches.
     """
     left = await runs.leave(session, sorted(before.keys() - after.keys()), _left(note))
     back = [
@@ -51,8 +51,9 @@ async def tell(
     for batch_id in (*left, *back):
         run = await runs.get(session, batch_id)
         if run:
-            await announce(session, finished_event(run))
+            await announce(session, finished_event(run, "restore" if batch_id in left else None))
     log.info("version restored", dataset=note.dataset, left=left, back=back, removed_again=unwanted)
+    return unwanted
 
 
 def _left(note: VersionNote) -> tuple[str, str]:

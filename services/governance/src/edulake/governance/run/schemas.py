@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
+from edulake.common.events import Comparison
 from edulake.governance.models import Inherited, Run
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Progress(BaseModel):
@@ -37,6 +38,9 @@ class RunOut(BaseModel):
     seconds_by_step: dict[str, float]
     reason_zh: str
     reason_en: str
+    #: What it lacks of what it replaces, as decided last; None: it was not compared.
+    completeness: Comparison | None
+    agreed_by: str | None
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
@@ -59,11 +63,30 @@ class RunDetail(RunOut):
     """A run with what it was governed with: the beginning of a lineage."""
 
     references: list[Reference] = []
+    #: Whether the caller may agree to, or refuse, what it is held for.
+    may_decide: bool = False
 
     @classmethod
-    def with_references(cls, run: Run, inherited: list[Inherited]) -> "RunDetail":
+    def with_references(
+        cls, run: Run, inherited: list[Inherited], *, may_decide: bool = False
+    ) -> "RunDetail":
         found = [Reference(dataset=one.reference, version=one.version) for one in inherited]
-        return cls(**RunOut.of(run).model_dump(), references=found)
+        return cls(**RunOut.of(run).model_dump(), references=found, may_decide=may_decide)
+
+
+class FiguresIn(BaseModel):
+    """The figures a person was shown, and decides about."""
+
+    model_config = ConfigDict(extra="forbid")
+    rows_before: int = Field(ge=0, le=2**53, description="将被替代的行数 / rows to be replaced")
+    rows_after: int = Field(ge=0, le=2**53, description="本批次的合格行数 / rows of the batch that passed")
+    keys_lost: int = Field(ge=0, le=2**53, description="缺少的主键数 / keys missing")
+
+
+class RefuseIn(FiguresIn):
+    """Why a held batch is not to replace anything; its source reads it."""
+
+    reason: str = Field(min_length=2, max_length=500)
 
 
 class Summary(BaseModel):

@@ -2,16 +2,19 @@
 
 governed: the accepted rows are contributed. below_threshold: too few rows passed, the governed version
 stays. refused: the batch as a whole must not go on (nothing in it, or a column more sensitive than
-declared). Rows that do not go on are held back with their reasons, all of them: nothing vanishes (P1).
+declared). held: it lacks too much of what it replaces, and waits for a person. Rows that do not go on are
+held back with their reasons, all of them: nothing vanishes (P1).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import polars as pl
+from edulake.common.events import Comparison
 from edulake.common.events.governed import Outcome
 from edulake.common.standards import Contract
+from edulake.governance.dataset import completeness
 from edulake.governance.quality.score import overall, score_by_dimension
 
 ROW = "_row"
@@ -89,6 +92,30 @@ def decide(
         profile=result.profile,
         column_levels=result.column_levels,
         seconds_by_step=result.seconds_by_step,
+    )
+
+
+def with_completeness(verdict: Verdict, found: Comparison, contract: Contract) -> Verdict:
+    """The verdict that also says what the batch lacks of what it replaces: rule, findings and scores.
+
+    A score may fall by it but never rises: that there was something to compare with is no merit.
+    """
+    rules = [*verdict.rules, completeness.record(found)]
+    scores = min(verdict.scores, score_by_dimension(rules), key=overall)
+    findings = pl.concat([completeness.findings(found, contract), verdict.findings], how="vertical_relaxed")
+    return replace(verdict, rules=rules, scores=scores, score=overall(scores), findings=findings)
+
+
+def held(verdict: Verdict, found: Comparison, contract: Contract) -> Verdict:
+    """The verdict of a batch that waits for a person: nothing of it goes on yet, nothing of it is bad for that."""
+    said = completeness.words(found, contract)
+    zh, en = "；".join(zh for _, zh, _ in said), "; ".join(en for _, _, en in said)
+    return replace(
+        verdict,
+        outcome="held",
+        accepted=verdict.accepted.clear(),
+        reason_zh=f"{zh}。等待数据责任人或数据治理工程师确认；此前的数据保持不变",
+        reason_en=f"{en}. Waits for an owner or a steward; what there was before stays as it is",
     )
 
 

@@ -53,10 +53,16 @@ async def _commit(session: AsyncSession, lake: Lake, run: Run, left: Tables | No
         await contribution.confirm(session, lake, run, left)
         await runs.end(session, run.batch_id, {**runs.NO_RESULT, "state": "cancelled", **WITHDRAWN})
         return
-    note = await contribution.write(session, lake, run, left)
+    note = await contribution.write(session, lake, run, left, agreed_by=await _agreed_before(session, run))
     end = {**runs.NO_RESULT, "state": "cancelled", "outcome": "superseded", **TAKEN_OUT}
     await runs.end(session, run.batch_id, end)
     reopened = await contribution.bring_back_replaced(session, run)
     log.info("withdrawn batch taken out", batch_id=run.batch_id, version=note.version, reopened=reopened)
     await announce(session, ready_event(note))
-    await announce_end(session, run)
+    await announce_end(session, run.batch_id, "withdrawal")
+
+
+async def _agreed_before(session: AsyncSession, run: Run) -> str | None:
+    """Who restored the version that the rows are taken out of: that one is not published, so this one stands for it."""
+    (note,) = await datasets.notes(session, run.dataset, None, 1)
+    return note.agreed_by if note.restored_from is not None else None

@@ -150,7 +150,7 @@ async def deliver(
             staged = await receive(request, folder, settings)
             refuse_bad_period(staged.period)
             seconds = {"receive": round(time.perf_counter() - began, 3)}
-            parcel = Parcel(to.source, dataset, staged, subject.id, seconds, key)
+            parcel = Parcel(to.source, dataset, staged, subject.id, seconds, key, subject.answers)
             if earlier := await find_earlier(resources, parcel):
                 outcome = "repeated"
                 return earlier

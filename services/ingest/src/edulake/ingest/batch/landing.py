@@ -42,6 +42,8 @@ class Parcel:
     seconds: dict[str, float]
     #: The source's own name of the delivery (`Idempotency-Key`).
     key: str | None = None
+    #: Who answers for the program that delivered; themselves for a person.
+    accountable: str | None = None
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -170,10 +172,12 @@ def _batch(parcel: Parcel, reading: Reading) -> Batch:
         quarantined_by_rule={},
         refusal_zh="",
         refusal_en="",
+        refusal_holds=False,
         seconds_by_step=dict(parcel.seconds),
         reason_zh="",
         reason_en="",
         delivered_by=parcel.delivered_by,
+        accountable=parcel.accountable,
         created_at=moment,
         updated_at=moment,
     )
@@ -199,4 +203,6 @@ def _landed_event(batch: Batch, parcel: Parcel) -> RawBatchLanded:
         columns=batch.columns,
         mapping=parcel.mapping,
         defaults=parcel.defaults,
+        delivered_by=batch.delivered_by,
+        accountable=batch.accountable,
     )

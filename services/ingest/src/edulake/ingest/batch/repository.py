@@ -150,7 +150,7 @@ async def publish_up_to(
 
     A batch whose own publication was refused is among them: a later one holds its rows.
     """
-    unpublished = (Batch.status == "refused") & Batch.refused_version.is_not(None)
+    unpublished = Batch.status.in_(("refused", "held")) & Batch.refused_version.is_not(None)
     governed = or_(Batch.status == "governed", unpublished) & (Batch.governed_version <= governed_version)
     statement = (
         update(Batch)

@@ -9,7 +9,9 @@ from edulake.ingest.models import Batch
 from pydantic import BaseModel, StringConstraints
 
 Period = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$")]
-Status = Literal["landed", "governed", "published", "quarantined", "refused", "superseded", "withdrawn"]
+Status = Literal[
+    "landed", "governed", "published", "held", "quarantined", "refused", "superseded", "withdrawn"
+]
 #: How far on its way a batch is; what is decided otherwise has no way left.
 STEPS = ("landed", "governed", "published")
 #: What a batch that is not decided waits for.
@@ -87,7 +89,7 @@ def shown(batch: Batch, overdue_s: float) -> BatchOut:
     return BatchOut(
         batch_id=str(batch.batch_id),
         remarks=remarks_on(batch.notes),
-        progress=_progress(batch.status),
+        progress=_progress(batch),
         reason_zh=reason_zh,
         reason_en=reason_en,
         **facts,
@@ -107,6 +109,8 @@ def _reason(batch: Batch, overdue_s: float) -> tuple[str, str]:
     )
 
 
-def _progress(status: str) -> Progress:
-    done = {"landed": 1, "governed": 2}.get(status, len(STEPS))
-    return Progress(step=status, done=done, total=len(STEPS))
+def _progress(batch: Batch) -> Progress:
+    """A held batch is as far as it came: what its publication waits for is governed."""
+    held = 2 if batch.refused_version is not None else 1
+    done = {"landed": 1, "governed": 2, "held": held}.get(batch.status, len(STEPS))
+    return Progress(step=batch.status, done=done, total=len(STEPS))

@@ -39,11 +39,12 @@ async def get(
 
 
 async def withdraw(session: AsyncSession, batch_id: UUID, subject: Subject, standards: Standards) -> Batch:
-    """Take a batch back before it is governed; a second withdrawal changes nothing."""
+    """Take a batch back before it is governed, or while it is held; a second withdrawal changes nothing."""
     batch = await get(session, batch_id, subject, standards, verb="withdraw", for_update=True)
     if batch.status == "withdrawn":
         return batch
-    if batch.status != "landed":
+    is_held = batch.status == "held" and batch.governed_version is None
+    if batch.status != "landed" and not is_held:
         raise TooLate(
             f"批次已是 {batch.status}，不能撤回",
             f"the batch is {batch.status} already",

@@ -81,6 +81,20 @@ def point_view(dataset: str, version: int, columns: Iterable[str], *, same_shape
     ]
 
 
+def count_regions(dataset: str, version: int) -> str:
+    """Rows of a version by district: `region`, `rows`."""
+    region = quoted(REGION)
+    return (
+        f"SELECT {region} AS region, count(*) AS rows FROM {table_name(dataset, version)} GROUP BY {region}"
+    )
+
+
+def count_filled(dataset: str, version: int, columns: Iterable[str]) -> str:
+    """Values of a version that are not NULL, by column."""
+    counts = ", ".join(f"count({quoted(name)}) AS {quoted(name)}" for name in columns)
+    return f"SELECT {counts} FROM {table_name(dataset, version)}"
+
+
 def drop_table(dataset: str, version: int) -> str:
     """DDL that forgets a version."""
     return f"DROP TABLE IF EXISTS {table_name(dataset, version)}"

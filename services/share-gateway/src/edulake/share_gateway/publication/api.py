@@ -1,10 +1,12 @@
 """What is published and how it is called: `/api/gateway/apis`, `/publications`, `/openapi`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from edulake.common.db import ReadSession, Session
 from edulake.common.errors import NotFound
 from edulake.common.identity import Subject
+from edulake.common.lake import Lake
 from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
 from edulake.common.standards import ApiDefinition, Standards
@@ -13,6 +15,7 @@ from edulake.share_gateway.publication import repository, service
 from edulake.share_gateway.publication.openapi import openapi_of, path_of
 from edulake.share_gateway.publication.schemas import (
     Publication,
+    Release,
     Rollback,
     ShownApi,
     ShownColumn,
@@ -27,6 +30,7 @@ router = APIRouter(prefix="/api/gateway", tags=["publication"])
 API = [allow("api", "read")]
 MayRetry = Annotated[Subject, allow("publication", "retry")]
 MayRollBack = Annotated[Subject, allow("publication", "roll_back")]
+MayRelease = Annotated[Subject, allow("publication", "release")]
 
 
 @router.get("/apis", summary="共享接口清单", dependencies=API)
@@ -64,7 +68,7 @@ async def list_publications(session: ReadSession, resources: Res) -> list[ShownD
             dataset=name,
             title=_title(resources.standards, name),
             current=next((found.version for found in versions if found.is_current), None),
-            versions=[ShownVersion.model_validate(found.model_dump()) for found in versions],
+            versions=_shown_versions(versions),
             job=ShownJob.model_validate(jobs[name].model_dump()) if name in jobs else None,
         )
         for name, versions in sorted(by_dataset.items())
@@ -80,16 +84,37 @@ async def roll_back(
     resources: Res,
     deciding: Decides,
 ) -> ShownVersion:
-    """Serve an earlier version again and announce it; 403 for a dataset not in the caller's care; 404 unknown; 409
-    served already, no longer kept, or not protected as the contract declares now."""
+    """Serve an earlier version again and announce it; governance restores it too. 403 for a dataset not in the
+    caller's care; 404 unknown; 409 served already, no longer kept, not protected as the contract declares now, with
+    rows that were taken back since, or with far less data and without `agreed_rows`."""
     contract = resources.standards.datasets.get(dataset)
     absent = NotFound("没有这个数据集", "there is no such dataset", where="dataset")
     if contract is None:
         raise absent
     facts = deciding.facts(dataset)
     await deciding.check(subject, "publication", "roll_back", facts, absent=absent)
-    current = await service.rollback(session, contract, wanted.version, subject.id)
+    lake = Lake(resources.settings.lake)
+    current = await service.rollback(session, lake, contract, wanted.version, subject.id, wanted.agreed_rows)
     return ShownVersion.model_validate(current.model_dump())
+
+
+@router.post("/publications/{dataset}/release", status_code=202, summary="放行因数据减少而暂缓的发布")
+async def release(
+    dataset: str,
+    wanted: Release,
+    subject: MayRelease,
+    session: Session,
+    resources: Res,
+    deciding: Decides,
+) -> ShownJob:
+    """Publish what is held with what it lacks; 403 for a dataset not in the caller's care; 404 unknown dataset; 409
+    nothing, or another version, is held."""
+    absent = NotFound("没有这个数据集", "there is no such dataset", where="dataset")
+    if dataset not in resources.standards.datasets:
+        raise absent
+    await deciding.check(subject, "publication", "release", deciding.facts(dataset), absent=absent)
+    job = await service.release(session, dataset, wanted, subject.id)
+    return ShownJob.model_validate(job.model_dump())
 
 
 @router.post("/publications/{dataset}/retry", status_code=202, summary="重新尝试受阻或失败的发布")
@@ -108,6 +133,15 @@ def _api(standards: Standards, name: str) -> ApiDefinition:
     if api is None:
         raise UnknownApi("没有这个接口", "there is no API of that name", where="name")
     return api
+
+
+def _shown_versions(versions: Sequence[Publication]) -> list[ShownVersion]:
+    """Newest first, each with the rows of the kept one before it."""
+    before = [*(found.row_count for found in versions[1:]), None]
+    return [
+        ShownVersion(**found.model_dump(include=set(ShownVersion.model_fields)), row_count_before=rows)
+        for found, rows in zip(versions, before, strict=bool(versions))
+    ]
 
 
 def _title(standards: Standards, dataset: str) -> str:

@@ -13,14 +13,14 @@ from contextlib import asynccontextmanager, suppress
 from edulake.common.bus import Handlers, announce
 from edulake.common.bus.delivery import describe
 from edulake.common.errors import Problem, Unavailable
-from edulake.common.events import Event, GovernedDatasetReady
+from edulake.common.events import Event, GovernedBatchFinished, GovernedDatasetReady, RawBatchWithdrawn
 from edulake.common.lake import Lake
 from edulake.common.service import Resources
 from edulake.common.telemetry import adopt_trace, logger
 from edulake.share_gateway.publication import repository
 from edulake.share_gateway.publication.loader import NotPublishable
 from edulake.share_gateway.publication.schemas import Job
-from edulake.share_gateway.publication.service import LeaseLost, Publisher, refusal
+from edulake.share_gateway.publication.service import HeldBack, LeaseLost, Publisher, refusal
 from edulake.share_gateway.publication.settings import PublisherSettings
 from polars.exceptions import PanicException
 from prometheus_client import Counter, Histogram
@@ -39,7 +39,28 @@ async def on_governed_ready(
     await repository.add_job(session, facts, event.trace_id)
 
 
-HANDLERS: Handlers = {GovernedDatasetReady: on_governed_ready}
+async def on_batch_finished(
+    session: AsyncSession, facts: GovernedBatchFinished, _event: Event, _resources: Resources
+) -> None:
+    """Keep in mind whose rows were taken back, until they are governed after all."""
+    if facts.taken_out_by in ("withdrawal", "block"):
+        await repository.take_back(session, facts.dataset, facts.batch_id)
+    elif facts.outcome == "governed":
+        await repository.put_back(session, facts.dataset, facts.batch_id)
+
+
+async def on_batch_withdrawn(
+    session: AsyncSession, facts: RawBatchWithdrawn, _event: Event, _resources: Resources
+) -> None:
+    """Its rows may be in a version that is kept, though governance has nothing to take out any more."""
+    await repository.take_back(session, facts.dataset, facts.batch_id)
+
+
+HANDLERS: Handlers = {
+    GovernedDatasetReady: on_governed_ready,
+    GovernedBatchFinished: on_batch_finished,
+    RawBatchWithdrawn: on_batch_withdrawn,
+}
 
 
 class JobLoop:
@@ -86,6 +107,8 @@ class JobLoop:
             published = await self._publisher.publish(job, rows, seconds)
         except NotPublishable as error:
             return await self._end(job, "blocked", (error.reason_zh, error.reason_en))
+        except HeldBack as error:
+            return await self._end(job, "held", (error.reason_zh, error.reason_en))
         except LeaseLost:
             log.warning("publication taken over", dataset=job.dataset, governed_version=job.governed_version)
             return "taken_over"

@@ -7,14 +7,18 @@ import orjson
 from edulake.common import locks
 from edulake.common.events import GovernedDatasetReady
 from edulake.common.locks import Space
+from edulake.share_gateway.engine import serving
+from edulake.share_gateway.publication.guard import Counts
 from edulake.share_gateway.publication.schemas import Job, Publication
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 _ADD_JOB = text(
     """INSERT INTO gateway.publication_job
-        (dataset, governed_version, batch_id, row_count, content_digest, level, quality, trace_id)
-    VALUES (:dataset, :version, :batch_id, :row_count, :content_digest, :level, :quality, :trace_id)
+        (dataset, governed_version, batch_id, row_count, content_digest, level, quality, trace_id,
+         parts_version, agreed_by)
+    VALUES (:dataset, :version, :batch_id, :row_count, :content_digest, :level, :quality, :trace_id,
+         :parts_version, :agreed_by)
     ON CONFLICT (dataset, governed_version, batch_id) DO NOTHING RETURNING job_id"""
 )
 # The oldest open job of each dataset may start; one whose lease ended is open again.
@@ -52,11 +56,33 @@ _REOPEN = text(
     """UPDATE gateway.publication_job SET status = 'waiting', tries = 0, not_before = now(), updated_at = now()
     WHERE dataset = :dataset AND status IN ('blocked', 'failed') RETURNING *"""
 )
+_NEWEST_HELD = text(
+    """SELECT * FROM gateway.publication_job WHERE dataset = :dataset AND status = 'held'
+    ORDER BY governed_version DESC, job_id DESC LIMIT 1 FOR UPDATE"""
+)
+_RELEASE = text(
+    """UPDATE gateway.publication_job SET status = 'waiting', tries = 0, not_before = now(), released_by = :by,
+        updated_at = now() WHERE job_id = :job_id RETURNING *"""
+)
+_HELD_BEFORE = text(
+    """SELECT EXISTS (SELECT FROM gateway.publication_job WHERE dataset = :dataset AND status = 'held'
+        AND governed_version < :governed_version)"""
+)
+# What waits behind a newer publication is held by it, or undone: either is found out by trying.
+_REOPEN_HELD_BEFORE = text(
+    """UPDATE gateway.publication_job SET status = 'waiting', tries = 0, not_before = now(), updated_at = now()
+    WHERE dataset = :dataset AND status = 'held' AND governed_version < :governed_version"""
+)
+_TAKE_BACK = text(
+    "INSERT INTO gateway.taken_back (dataset, batch_id) VALUES (:dataset, :batch_id) ON CONFLICT DO NOTHING"
+)
+_PUT_BACK = text("DELETE FROM gateway.taken_back WHERE dataset = :dataset AND batch_id = :batch_id")
+_TAKEN_BACK = text("SELECT batch_id FROM gateway.taken_back WHERE dataset = :dataset")
 _ADD = text(
     """INSERT INTO gateway.publication (dataset, version, governed_version, batch_id, title, row_count,
-        content_digest, level, columns, protection, published_at, current_by)
+        content_digest, level, columns, protection, parts_version, published_at, current_by)
     SELECT :dataset, coalesce(max(version), 0) + 1, :governed_version, :batch_id, :title, :row_count,
-        :content_digest, :level, CAST(:columns AS json), CAST(:protection AS json), now(), 'publisher'
+        :content_digest, :level, CAST(:columns AS json), CAST(:protection AS json), :parts_version, now(), 'publisher'
     FROM gateway.publication WHERE dataset = :dataset RETURNING *"""
 )
 _MAKE_CURRENT = (
@@ -139,6 +165,57 @@ async def reopen(session: AsyncSession, dataset: str) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.governed_version, job.job_id))
 
 
+async def newest_held(session: AsyncSession, dataset: str) -> Job | None:
+    """The newest job of a dataset that waits for a person, its row locked."""
+    row = (await session.execute(_NEWEST_HELD, {"dataset": dataset})).mappings().one_or_none()
+    return Job.model_validate(dict(row)) if row else None
+
+
+async def release(session: AsyncSession, job: Job, by: str) -> Job:
+    """Queue a held job, to be published whatever it lacks."""
+    row = (await session.execute(_RELEASE, {"job_id": job.job_id, "by": by})).mappings().one()
+    return Job.model_validate(dict(row))
+
+
+async def is_held_before(session: AsyncSession, job: Job) -> bool:
+    """Whether an older version of the dataset waits for a person, so that this one holds what that one lacks."""
+    place = {"dataset": job.dataset, "governed_version": job.governed_version}
+    return bool(await session.scalar(_HELD_BEFORE, place))
+
+
+async def reopen_held_before(session: AsyncSession, job: Job) -> None:
+    """Queue what was held of older versions than one that is published now."""
+    place = {"dataset": job.dataset, "governed_version": job.governed_version}
+    await session.execute(_REOPEN_HELD_BEFORE, place)
+
+
+async def counts_of(session: AsyncSession, served: Publication) -> Counts:
+    """Counts over the table of a published version."""
+    connection = await session.connection()
+    place = (served.dataset, served.version)
+    regions = {
+        row.region: row.rows for row in await connection.exec_driver_sql(serving.count_regions(*place))
+    }
+    filled = (await connection.exec_driver_sql(serving.count_filled(*place, served.columns))).mappings().one()
+    districts = {name: rows for name, rows in regions.items() if name is not None}
+    return Counts(sum(regions.values()), districts, dict(filled))
+
+
+async def take_back(session: AsyncSession, dataset: str, batch_id: str) -> None:
+    """Remember that a batch's rows must not be served again."""
+    await session.execute(_TAKE_BACK, {"dataset": dataset, "batch_id": batch_id})
+
+
+async def put_back(session: AsyncSession, dataset: str, batch_id: str) -> None:
+    """A batch is governed after all."""
+    await session.execute(_PUT_BACK, {"dataset": dataset, "batch_id": batch_id})
+
+
+async def taken_back(session: AsyncSession, dataset: str) -> set[str]:
+    """The batches of a dataset whose rows must not be served again."""
+    return set(await session.scalars(_TAKEN_BACK, {"dataset": dataset}))
+
+
 async def lock_dataset(session: AsyncSession, dataset: str) -> None:
     """One change of what is published of a dataset at a time, until the transaction ends."""
     await locks.lock(session, Space.PUBLICATION, dataset)
@@ -154,6 +231,7 @@ async def add_publication(session: AsyncSession, job: Job, facts: Mapping[str, A
         "governed_version": job.governed_version,
         "batch_id": job.batch_id,
         "content_digest": job.content_digest,
+        "parts_version": job.parts_version,
         **facts,
         "columns": orjson.dumps(facts["columns"]).decode(),
         "protection": orjson.dumps(facts["protection"]).decode(),

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from edulake.share_gateway.engine.definition import Protection, SqlType
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-JobStatus = Literal["waiting", "running", "published", "blocked", "failed"]
+JobStatus = Literal["waiting", "running", "published", "blocked", "failed", "held"]
 
 
 class Publication(BaseModel):
@@ -27,6 +27,8 @@ class Publication(BaseModel):
     current_since: AwareDatetime | None
     current_by: str
     dropped_at: AwareDatetime | None
+    #: The contributions it was governed from; None: not told.
+    parts_version: int | None
 
 
 class Job(BaseModel):
@@ -42,6 +44,10 @@ class Job(BaseModel):
     level: int
     quality: float
     trace_id: str
+    parts_version: int | None
+    #: Who agreed in governance to what the version lacks; who released it here.
+    agreed_by: str | None
+    released_by: str | None
     status: JobStatus
     tries: int
     worker: str | None
@@ -66,6 +72,8 @@ class ShownVersion(BaseModel):
     published_at: AwareDatetime
     current_since: AwareDatetime | None
     current_by: str
+    #: Rows of the kept version before it; None: none is kept.
+    row_count_before: int | None = None
 
 
 class ShownJob(BaseModel):
@@ -73,6 +81,7 @@ class ShownJob(BaseModel):
 
     governed_version: int
     batch_id: str
+    row_count: int
     status: JobStatus
     tries: int
     version: int | None
@@ -99,6 +108,20 @@ class Rollback(BaseModel):
     version: Annotated[
         int, Field(ge=1, le=2**53, description="要恢复服务的已发布版本 / the version to serve again")
     ]
+    agreed_rows: Annotated[
+        int | None,
+        Field(ge=0, le=2**53, description="数据减少时须确认的该版本行数 / its rows, where much is lost"),
+    ] = None
+
+
+class Release(BaseModel):
+    """The held version as it was shown; it is not released when another is held by now."""
+
+    model_config = ConfigDict(extra="forbid")
+    governed_version: Annotated[
+        int, Field(ge=1, le=2**53, description="暂缓的治理版本 / the governed version held")
+    ]
+    row_count: Annotated[int, Field(ge=0, le=2**53, description="它的行数 / its rows")]
 
 
 class ShownParameter(BaseModel):

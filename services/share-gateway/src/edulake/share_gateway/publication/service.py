@@ -12,7 +12,7 @@ from edulake.common.bus import announce
 from edulake.common.clock import now
 from edulake.common.db import Database
 from edulake.common.errors import Conflict, NotFound
-from edulake.common.events import PublishedDatasetRefused, PublishedDatasetUpdated
+from edulake.common.events import BY_BLOCK, PublishedDatasetRefused, PublishedDatasetUpdated
 from edulake.common.lake import Lake, content_digest
 from edulake.common.standards import Contract, Standards
 from edulake.common.telemetry import logger
@@ -20,8 +20,9 @@ from edulake.share_gateway.engine import serving
 from edulake.share_gateway.engine.compile import MAX_DATASET_LENGTH
 from edulake.share_gateway.engine.definition import CompiledApi, define
 from edulake.share_gateway.publication import loader, repository
+from edulake.share_gateway.publication.guard import Counts, Losses, losses
 from edulake.share_gateway.publication.loader import NotPublishable
-from edulake.share_gateway.publication.schemas import Job, Publication
+from edulake.share_gateway.publication.schemas import Job, Publication, Release
 from edulake.share_gateway.publication.settings import PublisherSettings
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -56,6 +57,31 @@ class VersionNotProtected(Conflict):
 
 class VersionIsCurrent(Conflict):
     code, title_zh, title_en = "version-is-current", "该版本正在服务", "The version is being served already"
+
+
+class HeldBack(Exception):
+    """The version lacks too much of what is served; a person may release it. The reason holds no value of a row."""
+
+    def __init__(self, lacking: Losses) -> None:
+        super().__init__(lacking.en)
+        self.reason_zh = f"与现行发布相比：{lacking.zh}"
+        self.reason_en = f"against what is served: {lacking.en}"
+
+
+class NotHeld(Conflict):
+    code, title_zh, title_en = "nothing-held", "没有这样暂缓的发布", "No such publication is held"
+
+
+class LosesRows(Conflict):
+    code, title_zh, title_en = "loses-rows", "该版本的数据少得多", "That version has far less data"
+
+
+class HoldsTakenBack(Conflict):
+    code, title_zh, title_en = (
+        "holds-taken-back",
+        "该版本含有已撤回或被拦截的数据",
+        "The version holds rows that were withdrawn or blocked",
+    )
 
 
 class Publisher:
@@ -93,7 +119,8 @@ class Publisher:
         """Serve the rows as the next version, and close the job: all of it or nothing.
 
         A governed version that is published already (repeated by another batch, or overtaken by a newer one)
-        is only announced. Raises LeaseLost, or NotPublishable when Postgres refuses the rows.
+        is only announced. Raises LeaseLost, HeldBack when it lacks too much of what is served, or NotPublishable
+        when Postgres refuses the rows.
         """
         began = time.perf_counter()
         try:
@@ -107,6 +134,7 @@ class Publisher:
                 await repository.end_job(
                     session, job, "published", version=published.version, seconds_by_step=steps
                 )
+                await repository.reopen_held_before(session, job)
                 await announce(session, _announcement(published, batch_id=job.batch_id))
                 await faults.point("publisher.before_commit")
         except (IntegrityError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
@@ -144,6 +172,7 @@ class Publisher:
         contract = self._contract(job)
         columns = serving.served_columns(contract)
         before = await repository.current(session, job.dataset)
+        await self._guard(session, job, before, rows)
         facts = {
             "title": contract.title,
             "row_count": rows.height,
@@ -165,6 +194,22 @@ class Publisher:
         )
         await _run(session, [serving.drop_table(job.dataset, old) for old in outdated])
         return current
+
+    async def _guard(
+        self, session: AsyncSession, job: Job, before: Publication | None, rows: pl.DataFrame
+    ) -> None:
+        """HeldBack unless enough of what is served is there, or somebody answers for what is not.
+
+        Whoever agreed in governance agreed to what this version lacks of the one before it, not to what an older
+        one lacks that is still held. What must not be served leaves in any case.
+        """
+        if before is None or job.released_by is not None or job.agreed_by == BY_BLOCK:
+            return
+        if job.agreed_by is not None and not await repository.is_held_before(session, job):
+            return
+        lacking = losses(await repository.counts_of(session, before), Counts.of(rows), self._contract(job))
+        if lacking:
+            raise HeldBack(lacking)
 
     def _contract(self, job: Job) -> Contract:
         contract = self._contracts.get(job.dataset)
@@ -200,11 +245,34 @@ async def retry(session: AsyncSession, dataset: str, by: str) -> Sequence[Job]:
     return reopened
 
 
-async def rollback(session: AsyncSession, contract: Contract, version: int, by: str) -> Publication:
-    """Serve an earlier version of a contract's dataset again, and announce it (P9).
+async def release(session: AsyncSession, dataset: str, wanted: Release, by: str) -> Job:
+    """Have the newest held publication of a dataset published with what it lacks. Raises NotHeld."""
+    job = await repository.newest_held(session, dataset)
+    if job is None or (job.governed_version, job.row_count) != (wanted.governed_version, wanted.row_count):
+        now = {"governed_version": job.governed_version, "row_count": job.row_count} if job else None
+        raise NotHeld(
+            "没有暂缓的发布，或暂缓的已是另一版本",
+            "nothing of the dataset is held, or another version by now",
+            where="governed_version",
+            held=now,
+        )
+    log.info("publication released", dataset=dataset, governed_version=job.governed_version, by=by)
+    return await repository.release(session, job, by)
 
-    Raises NotFound, VersionNotKept, VersionIsCurrent, or VersionNotProtected when a field of it is not in the
-    form that the contract declares now (P8).
+
+async def rollback(
+    session: AsyncSession,
+    lake: Lake,
+    contract: Contract,
+    version: int,
+    by: str,
+    agreed_rows: int | None = None,
+) -> Publication:
+    """Serve an earlier version of a contract's dataset again, and announce it (P9): governance restores it too.
+
+    Raises NotFound, VersionNotKept, VersionIsCurrent, VersionNotProtected when a field of it is not in the form
+    that the contract declares now (P8), HoldsTakenBack, or LosesRows when it lacks too much of what is served and
+    `agreed_rows` does not say how many rows it has.
     """
     dataset = contract.name
     await repository.lock_dataset(session, dataset)
@@ -217,11 +285,53 @@ async def rollback(session: AsyncSession, contract: Contract, version: int, by: 
     if target.dropped_at is not None:
         raise VersionNotKept("该版本的数据表已清理", "its table has been dropped", where="version")
     _check_protection(target, contract)
+    await _check_taken_back(session, lake, target)
+    if agreed_rows != target.row_count:
+        await _check_losses(session, before, target, contract)
     same_shape = list(before.columns.items()) == list(target.columns.items())
     await _run(session, serving.point_view(dataset, version, target.columns, same_shape=same_shape))
     current = await repository.make_current(session, dataset, version, by)
-    await announce(session, _announcement(current, batch_id=current.batch_id, rolled_back=True))
+    await announce(session, _announcement(current, batch_id=current.batch_id, rolled_back_by=by))
     return current
+
+
+async def _check_losses(
+    session: AsyncSession, before: Publication, target: Publication, contract: Contract
+) -> None:
+    served, wanted = [await repository.counts_of(session, each) for each in (before, target)]
+    lacking = losses(served, wanted, contract)
+    if lacking:
+        raise LosesRows(
+            f"当前 {served.rows} 行，该版本 {wanted.rows} 行；{lacking.zh}",
+            f"{served.rows} rows now, {wanted.rows} rows then; {lacking.en}",
+            mend_zh=f"确认无误后，以 agreed_rows={wanted.rows} 再次请求",
+            mend_en=f"when this is meant, ask again with agreed_rows={wanted.rows}",
+            where="agreed_rows",
+            rows_now=served.rows,
+            rows_then=wanted.rows,
+        )
+
+
+async def _check_taken_back(session: AsyncSession, lake: Lake, target: Publication) -> None:
+    """HoldsTakenBack when a batch of the version was withdrawn or blocked since; VersionGone when that is not known."""
+    barred = await repository.taken_back(session, target.dataset)
+    if not barred:
+        return
+    found = None
+    if target.parts_version is not None:
+        parts = await lake.manifest(session, GOVERNED, f"{target.dataset}__parts", target.parts_version)
+        found = barred.intersection((await lake.read(parts, ["_batch_id"]))["_batch_id"].unique())
+    if found is None or found:
+        names = "、".join(sorted(found or ()))
+        raise HoldsTakenBack(
+            f"批次 {names} 已被撤回或拦截，其数据不再对外提供" if found else "不能确认其中没有已撤回的数据",
+            f"the batches {', '.join(sorted(found))} were taken back since"
+            if found
+            else "its batches are not known",
+            mend_zh="改用治理版本恢复：恢复后这些批次的数据会自动移出",
+            mend_en="restore the governed version instead: it goes without these rows",
+            where="version",
+        )
 
 
 def _check_protection(target: Publication, contract: Contract) -> None:
@@ -285,7 +395,7 @@ async def _run(session: AsyncSession, statements: Iterable[str]) -> None:
 
 
 def _announcement(
-    published: Publication, *, batch_id: str, rolled_back: bool = False
+    published: Publication, *, batch_id: str, rolled_back_by: str | None = None
 ) -> PublishedDatasetUpdated:
     return PublishedDatasetUpdated(
         dataset=published.dataset,
@@ -296,18 +406,19 @@ def _announcement(
         row_count=published.row_count,
         content_digest=published.content_digest,
         level=published.level,
-        rolled_back=rolled_back,
+        rolled_back=rolled_back_by is not None,
         published_at=now(),
+        by=rolled_back_by,
     )
 
 
 def refusal(job: Job, outcome: str, reason: tuple[str, str]) -> PublishedDatasetRefused:
-    """How a job that was blocked or given up is told to the source of its batch."""
+    """How a job that was blocked, held or given up is told to the source of its batch."""
     return PublishedDatasetRefused(
         dataset=job.dataset,
         governed_version=job.governed_version,
         batch_id=job.batch_id,
-        outcome=cast('Literal["blocked", "failed"]', outcome),
+        outcome=cast('Literal["blocked", "failed", "held"]', outcome),
         reason_zh=reason[0],
         reason_en=reason[1],
         refused_at=now(),

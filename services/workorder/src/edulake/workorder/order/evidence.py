@@ -3,7 +3,9 @@
 Batches are governed again whenever a steward asks, so what was heard last need not be what was delivered last.
 """
 
-from edulake.common.events import QualityBatchAssessed, QualityRuleFailed, RuleResult
+import math
+
+from edulake.common.events import COMPLETENESS, QualityBatchAssessed, QualityRuleFailed, RuleResult
 from edulake.workorder.models import Order
 
 #: Where a delivery stands in the order of landing, and the how-manieth processing of it speaks.
@@ -15,18 +17,40 @@ def is_newer(facts: QualityRuleFailed | QualityBatchAssessed, order: Order) -> b
 
     Where either does not tell its place: whether it is another batch than the one that broke the rule.
     """
-    if facts.landed_no is None or order.landed_no is None:
+    landed_no, revision = order.landed_no, order.revision
+    if order.closed_landed_no is not None:
+        landed_no, revision = order.closed_landed_no, order.closed_revision
+    if facts.landed_no is None or landed_no is None:
         return facts.batch_id != order.batch_id
-    return (facts.landed_no, facts.revision or 1) > (order.landed_no, order.revision or 1)
+    return (facts.landed_no, facts.revision or 1) > (landed_no, revision or 1)
 
 
-def proves(facts: QualityBatchAssessed, result: RuleResult, order: Order) -> bool:
-    """Whether a newer batch shows the problem mended: governed, the rule checked, no row failed, and enough seen.
+def passes(facts: QualityBatchAssessed, result: RuleResult) -> bool:
+    """Whether the rule was checked on a governed batch and no row failed.
 
-    Enough is all the source has (a whole delivery), the very rows that failed (the same batch once more), or,
-    where pushed rows broke the rule, at least as many pushed rows. One pushed row proves no file.
+    What a delivery lacks within the bound of its contract, or with somebody's agreement, is no failure: beyond
+    that it would have been held.
     """
-    passed = facts.outcome == "governed" and result.checked_rows > 0 and result.failed_rows == 0
-    if not passed or facts.is_whole is not False or facts.batch_id == order.batch_id:
-        return passed
-    return order.is_whole is False and result.checked_rows >= order.failed_rows
+    is_governed = facts.outcome == "governed" and result.checked_rows > 0
+    return is_governed and (result.failed_rows == 0 or result.rule_id == COMPLETENESS)
+
+
+def lacks(facts: QualityBatchAssessed, result: RuleResult, order: Order, lost_max: float) -> str | None:
+    """Why a batch that passes is still no proof, in words; None: it is one, for enough was seen.
+
+    Enough is a whole delivery, or the same batch once more, that covers what the order was opened on; or, where
+    pushed rows broke the rule, at least as many pushed rows: one pushed row proves no file. `lost_max`: share of
+    the rows that the contract lets a delivery lose.
+    """
+    is_same = facts.batch_id == order.batch_id
+    if result.rule_id == COMPLETENESS and order.period is not None and facts.period != order.period:
+        return f"是 {facts.period} 期的报送，工单针对 {order.period} 期"
+    if facts.agreed_by is not None:  # somebody answers for what is missing
+        return None
+    if facts.is_whole is False and not is_same:
+        if order.is_whole is False and result.checked_rows >= order.failed_rows:
+            return None
+        return f"只推送了 {result.checked_rows} 行，不足以说明全部数据已改正"
+    if result.checked_rows < math.floor((1 - lost_max) * order.rows_to_cover):
+        return f"只检查了 {order.rows_to_cover} 行中的 {result.checked_rows} 行，覆盖不足"
+    return None

@@ -40,6 +40,14 @@ async def lock_unclosed(session: AsyncSession, dataset: str, source_id: str) -> 
     return list(await session.scalars(query.order_by(Order.id).with_for_update()))
 
 
+async def lock_closed_by(session: AsyncSession, dataset: str, source_id: str, batch_id: str) -> list[Order]:
+    """The orders that a batch closed, and that nothing has opened again since."""
+    query = select(Order).where(
+        Order.dataset == dataset, Order.source_id == source_id, Order.closed_by_batch == batch_id
+    )
+    return list(await session.scalars(query.order_by(Order.id).with_for_update()))
+
+
 async def lock(session: AsyncSession, order_id: UUID) -> Order | None:
     found: Order | None = await session.scalar(select(Order).where(Order.id == order_id).with_for_update())
     return found

@@ -7,7 +7,15 @@ from uuid import UUID, uuid4
 from edulake.common.bus import announce
 from edulake.common.clock import now
 from edulake.common.errors import Conflict, NotFound, Unavailable, Unprocessable
-from edulake.common.events import QualityBatchAssessed, QualityRuleFailed, WorkorderOrderChanged
+from edulake.common.events import (
+    COMPLETENESS,
+    GovernedBatchFinished,
+    QualityBatchAssessed,
+    QualityRuleFailed,
+    RawBatchWithdrawn,
+    RuleResult,
+    WorkorderOrderChanged,
+)
 from edulake.common.identity import Subject
 from edulake.common.policy import Deciding, Facts, Neighbours, may
 from edulake.workorder.models import Entry, Order
@@ -17,6 +25,12 @@ from edulake.workorder.order.states import ACTIONS, BY_EVENT, TITLES, TRANSITION
 from sqlalchemy.ext.asyncio import AsyncSession
 
 SYSTEM = "service:workorder"
+#: How the rows of a batch left, in words.
+UNDONE = {
+    "restore": "因恢复到较早版本而不再生效",
+    "withdrawal": "已被来源撤回",
+    "block": "经重新治理后被拦截",
+}
 
 
 class BadAssignee(Unprocessable):
@@ -31,12 +45,13 @@ async def record_failure(session: AsyncSession, facts: QualityRuleFailed, reply_
     moment = now()
     told: dict[str, Any] = facts.model_dump(
         include={"organisation", "rule_title", "field", "severity", "dimension", "batch_id"}
-        | {"failed_rows", "checked_rows", "examples", "is_whole", *evidence.PLACE}
+        | {"failed_rows", "checked_rows", "examples", "is_whole", "period", *evidence.PLACE}
     )
     told["contact_at_failure"] = facts.contact
     due = moment + timedelta(hours=reply_hours)
     fixed = {"dataset": facts.dataset, "source_id": facts.source_id, "rule_id": facts.rule_id}
     fresh = {"id": uuid4(), "status": "open", "recurrences": 0, "created_at": moment, "updated_at": moment}
+    fresh["rows_to_cover"] = facts.checked_rows
     opened = await repository.open_once(session, {**told, **fixed, **fresh, "due_at": due})
     order = await repository.lock_of_rule(session, facts.dataset, facts.source_id, facts.rule_id)
     if order is None:
@@ -50,6 +65,9 @@ async def record_failure(session: AsyncSession, facts: QualityRuleFailed, reply_
 async def _fail_again(session: AsyncSession, order: Order, told: dict[str, Any], due: datetime) -> None:
     """A later batch broke the rule, or the same one still does after it was governed once more."""
     before, is_same = order.status, order.batch_id == told["batch_id"]
+    seen = 0 if before == "closed" else order.rows_to_cover
+    order.rows_to_cover = max(seen, told["checked_rows"])
+    order.closed_landed_no = order.closed_revision = None
     for name, value in told.items():
         setattr(order, name, value)
     if is_same and before != "closed":
@@ -62,8 +80,12 @@ async def _fail_again(session: AsyncSession, order: Order, told: dict[str, Any],
     await _note(session, order, SYSTEM, "recur", note)
 
 
-async def record_proof(session: AsyncSession, facts: QualityBatchAssessed) -> int:
-    """Close what this batch proves mended, and what it shows to be no rule any more; how many."""
+async def record_proof(session: AsyncSession, facts: QualityBatchAssessed, lost_max: float) -> int:
+    """Close what this batch proves mended, and what it shows to be no rule any more; how many.
+
+    A batch that passes and is still no proof is named in the order's history, with the reason. `lost_max`: share
+    of the rows that the contract lets a delivery lose.
+    """
     if facts.outcome == "refused":  # stopped before all of its rules were checked
         return 0
     results = {rule.rule_id: rule for rule in facts.rules}
@@ -75,8 +97,12 @@ async def record_proof(session: AsyncSession, facts: QualityBatchAssessed) -> in
         if result is None:
             note = f"规则 {order.rule_id} 已不在数据标准中，批次 {facts.batch_id} 未再检查"
             await _close(session, order, facts, "retire", note)
-        elif evidence.proves(facts, result, order):
-            await _close(session, order, facts, "prove", f"批次 {facts.batch_id} 验证通过")
+        elif evidence.passes(facts, result):
+            missing = evidence.lacks(facts, result, order, lost_max)
+            if missing is None:
+                await _close(session, order, facts, "prove", _proof(facts, result))
+            else:
+                await _note(session, order, SYSTEM, "doubt", f"批次 {facts.batch_id} {missing}，不能作为验证")
         closed += order.status == "closed"
     return closed
 
@@ -85,8 +111,37 @@ async def _close(
     session: AsyncSession, order: Order, facts: QualityBatchAssessed, action: str, note: str
 ) -> None:
     order.status, order.closed_by_batch = TRANSITIONS[order.status][action], facts.batch_id
-    order.landed_no, order.revision = facts.landed_no, facts.revision
+    order.closed_landed_no, order.closed_revision = facts.landed_no, facts.revision
     await _note(session, order, SYSTEM, action, note)
+
+
+def _proof(facts: QualityBatchAssessed, result: RuleResult) -> str:
+    agreed = "；数据减少已由责任人员同意" if facts.agreed_by else ""
+    return f"批次 {facts.batch_id} 验证通过，检查了 {result.checked_rows} 行{agreed}"
+
+
+async def reopen_undone(session: AsyncSession, facts: GovernedBatchFinished, reply_hours: int) -> int:
+    """Open again what a batch had proved whose rows were taken out since; how many."""
+    if facts.taken_out_by is None:
+        return 0
+    moment = now()
+    undone = await repository.lock_closed_by(session, facts.dataset, facts.source_id, facts.batch_id)
+    for order in undone:
+        order.status, order.closed_by_batch = TRANSITIONS[order.status]["reopen"], None
+        order.closed_landed_no = order.closed_revision = None
+        order.due_at = moment + timedelta(hours=reply_hours)
+        note = f"验证它的批次 {facts.batch_id} {UNDONE[facts.taken_out_by]}，问题须重新验证"
+        await _note(session, order, SYSTEM, "reopen", note)
+    return len(undone)
+
+
+async def end_lack(session: AsyncSession, facts: RawBatchWithdrawn) -> None:
+    """Close the order that a batch was held for, when its source takes the batch back: nothing was replaced."""
+    order = await repository.lock_of_rule(session, facts.dataset, facts.source_id, COMPLETENESS)
+    if order is None or order.status == "closed" or order.batch_id != facts.batch_id:
+        return
+    order.status, order.closed_by_batch = TRANSITIONS[order.status]["retire"], facts.batch_id
+    await _note(session, order, SYSTEM, "retire", f"来源已撤回批次 {facts.batch_id}，原有数据没有被替代")
 
 
 async def act(
