@@ -37,11 +37,16 @@ class TestPeople:
     @pytest.mark.parametrize(
         "text",
         [
-            f"上海市黄浦ID{NUMBER}初级中学", f"a_{NUMBER}_b", f"学号{NUMBER}号", f"{NUMBER[:6]} {NUMBER[6:14]} {NUMBER[14:]}",
-            f"{NUMBER[:6]}-{NUMBER[6:14]}-{NUMBER[14:]}", " ".join(NUMBER), NUMBER.translate(dict(zip(map(ord, string.digits), "０１２３４５６７８９"))),
+            f"上海市黄浦ID{NUMBER}初级中学",
+            f"a_{NUMBER}_b",
+            f"学号{NUMBER}号",
+            f"{NUMBER[:6]} {NUMBER[6:14]} {NUMBER[14:]}",
+            f"{NUMBER[:6]}-{NUMBER[6:14]}-{NUMBER[14:]}",
+            " ".join(NUMBER),
+            NUMBER.translate(dict(zip(map(ord, string.digits), "０１２３４５６７８９", strict=True))),
             f"{NUMBER[:9]}\u200b{NUMBER[9:]}",
         ],
-    )  # fmt: skip
+    )
     def test_and_however_it_is_typed(self, detectors, text):
         assert name_of(detectors, text) == "identity_number"
         cells = pl.DataFrame({"cell": ["无", text]}).select(folded(pl.col("cell"))).to_series()
@@ -50,12 +55,19 @@ class TestPeople:
     @pytest.mark.parametrize(
         ("text", "name"),
         [
-            ("310199880305123", "identity_number_15"), ("身份证310199880305123号", "identity_number_15"),
-            ("G" + NUMBER, "identity_number"), ("J310199201205191234", "identity_number"), ("学籍L31019920120519123A", "student_number"),
-            ("电话13800138000", "mobile_phone"), ("tel:138-0013-8000", "mobile_phone"), ("+86 138 0013 8000", "mobile_phone"),
-            ("ID13800138000X", "mobile_phone"), ("１３８００１３８０００", "mobile_phone"), ("联系：a.b@example.invalid。", "email"),
+            ("310199880305123", "identity_number_15"),
+            ("身份证310199880305123号", "identity_number_15"),
+            ("G" + NUMBER, "identity_number"),
+            ("J310199201205191234", "identity_number"),
+            ("学籍L31019920120519123A", "student_number"),
+            ("电话13800138000", "mobile_phone"),
+            ("tel:138-0013-8000", "mobile_phone"),
+            ("+86 138 0013 8000", "mobile_phone"),
+            ("ID13800138000X", "mobile_phone"),
+            ("１３８００１３８０００", "mobile_phone"),
+            ("联系：a.b@example.invalid。", "email"),
         ],
-    )  # fmt: skip
+    )
     def test_every_other_kind_is_seen(self, detectors, text, name):
         assert name_of(detectors, text) == name
 
@@ -70,10 +82,21 @@ class TestNobody:
     @pytest.mark.parametrize(
         "text",
         [
-            "012001", "PD0134", "3101150001", "2024-09-01", "20240901", "2024-1", "021-12345678", "上海市黄浦区求真初级中学",
-            "上南路1234弄56号"[:6], "12310115425012345X", "52310000MJ0000000X", "9131010012345678XA", "第12345678901234567890号",
+            "012001",
+            "PD0134",
+            "3101150001",
+            "2024-09-01",
+            "20240901",
+            "2024-1",
+            "021-12345678",
+            "上海市黄浦区求真初级中学",
+            "上南路1234弄56号"[:6],
+            "12310115425012345X",
+            "52310000MJ0000000X",
+            "9131010012345678XA",
+            "第12345678901234567890号",
         ],
-    )  # fmt: skip
+    )
     def test_codes_and_names_are_left_alone(self, detectors, text):
         assert name_of(detectors, text) is None
 
@@ -101,11 +124,17 @@ class TestShape:
     @pytest.mark.parametrize(
         ("value", "said"),
         [
-            ("张三", "汉字 1–4 位"), ("欧阳小明", "汉字 1–4 位"), ("7", "数字 1–4 位"), (NUMBER, "数字 18 位"),
-            (NUMBER[:-1] + "X", "数字、字母 18 位"), ("a@b", "字母、符号 1–4 位"), ("上海市第一中学校", "汉字 5–9 位"), (" ", "空白"),
+            ("张三", "汉字 1–4 位"),
+            ("欧阳小明", "汉字 1–4 位"),
+            ("7", "数字 1–4 位"),
+            (NUMBER, "数字 18 位"),
+            (NUMBER[:-1] + "X", "数字、字母 18 位"),
+            ("a@b", "字母、符号 1–4 位"),
+            ("上海市第一中学校", "汉字 5–9 位"),
+            (" ", "空白"),
             ("长" * 21, "汉字 20 位以上"),
         ],
-    )  # fmt: skip
+    )
     def test_says_kinds_and_a_class_of_length(self, value, said):
         assert shape(value) == said
 
