@@ -9,12 +9,13 @@ from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
 from edulake.common.service import Res
 from edulake.ingest.batch import repository, service
 from edulake.ingest.batch.delivery import admit, deliver, settings_of
+from edulake.ingest.batch.filename import opened
 from edulake.ingest.batch.keys import KEY_MAX
 from edulake.ingest.batch.landing import Landed
 from edulake.ingest.batch.receive import receive_file, receive_rows
 from edulake.ingest.batch.schemas import BatchOut, Status, SummaryOut, shown
 from edulake.ingest.models import Batch
-from edulake.ingest.source.service import OVERSEERS, contact_filter
+from edulake.ingest.source.service import OVERSEERS, contact_filter, mends
 from fastapi import APIRouter, Query, Request, Response
 
 router = APIRouter(prefix="/api/ingest", tags=["batches"])
@@ -79,11 +80,13 @@ async def push_rows(
 def _answer(landed: Landed, resources: Res, response: Response) -> BatchOut:
     response.status_code = 202 if landed.is_new else 200
     response.headers["Location"] = f"{router.prefix}/batches/{landed.batch.batch_id}"
-    return _shown(landed.batch, resources)
+    return _shown(landed.batch, resources, is_told=True)
 
 
-def _shown(batch: Batch, resources: Res) -> BatchOut:
-    return shown(batch, settings_of(resources).batch_overdue_s)
+def _shown(batch: Batch, resources: Res, *, is_told: bool) -> BatchOut:
+    """`is_told`: whether the reader may know the name the file came with."""
+    name = opened(resources.keys.ring("seal"), batch) if is_told else batch.filename
+    return shown(batch, settings_of(resources).batch_overdue_s, name)
 
 
 @router.get("/batches", summary="批次列表，新的在前；联系人只看到自己来源的批次")
@@ -107,17 +110,17 @@ async def list_batches(
         limit=limit + 1,
     )
     page = page_of(rows, limit, lambda row: [row.landed_no], key)
-    return Page(items=[_shown(row, resources) for row in page.items], next=page.next)
+    return Page(items=[_shown(row, resources, is_told=mends(reader)) for row in page.items], next=page.next)
 
 
 @router.get("/batches/{batch_id}", summary="一个批次的状态与结果")
 async def get_batch(batch_id: UUID, reader: Reader, session: ReadSession, resources: Res) -> BatchOut:
-    return _shown(await service.get(session, batch_id, reader), resources)
+    return _shown(await service.get(session, batch_id, reader), resources, is_told=mends(reader))
 
 
 @router.post("/batches/{batch_id}/withdraw", summary="在治理之前撤回批次")
 async def withdraw(batch_id: UUID, caller: Deliverer, session: Session, resources: Res) -> BatchOut:
-    return _shown(await service.withdraw(session, batch_id, caller), resources)
+    return _shown(await service.withdraw(session, batch_id, caller), resources, is_told=True)
 
 
 @router.get("/summary", summary="归集总览")
