@@ -25,7 +25,12 @@ def contacts_of(subject: Subject) -> Sequence[str] | None:
 
     A source names its contact by id (`client:x`) or bare (`x`); never by a display name.
     """
-    return None if subject.has(*OVERSEERS) else [subject.id, subject.id.partition(":")[2]]
+    return None if subject.has(*OVERSEERS) else names_of(subject)
+
+
+def names_of(subject: Subject) -> list[str]:
+    """What a source may call the subject when it names it as its contact."""
+    return [subject.id, subject.id.partition(":")[2]]
 
 
 async def visible_run(session: AsyncSession, batch_id: str, subject: Subject) -> Run:
