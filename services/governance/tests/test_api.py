@@ -128,6 +128,66 @@ class TestFindingsAndQuarantine:
             assert rows == [1, 2, 3, 4, 5]
 
 
+class TestValues:
+    """Whoever must mend a batch sees the offending cells, and the log says who looked at what."""
+
+    PATH = "/api/governance/batches/b1/values"
+
+    @pytest.fixture
+    async def finding(self, house: Any, client: Any, steward: Any) -> int:
+        await house.land("b1", GOOD)
+        await house.govern("b1")
+        found = (await client.get("/api/governance/batches/b1/findings", headers=steward)).json()["items"]
+        return int(found[0]["finding_id"])
+
+    @pytest.mark.parametrize("who", ["steward", "contact"])
+    @pytest.mark.parametrize("by", ["findings", "rows"])
+    async def test_are_told_to_who_mends_and_announced(
+        self, who: str, by: str, house: Any, client: Any, finding: int, request: pytest.FixtureRequest
+    ) -> None:
+        wanted = {by: [finding] if by == "findings" else [3]}
+        answer = await client.post(self.PATH, json=wanted, headers=request.getfixturevalue(who))
+        assert answer.status_code == 200, answer.text
+        (one,) = answer.json()["items"]
+        assert (one["row_no"], one["field"], one["value"], one["is_beside"]) == (3, "name", "bad", False)
+        (said,) = await house.events("access.values.opened.v1")
+        by_whom = {"steward": "person:li-steward", "contact": "person:wu-contact"}[who]
+        assert (said["by"], said["batch_id"], said["rows"], said["fields"]) == (by_whom, "b1", [3], ["name"])
+        assert "bad" not in str(said)
+
+    async def test_are_nobody_elses(
+        self, house: Any, client: Any, finding: int, stranger: Any, headers: Any
+    ) -> None:
+        overseers = ("owner", "system_admin", "security_admin", "audit_admin", "service", "applicant")
+        asked = [stranger, *(headers(role) for role in overseers), headers("owner", "source_contact")]
+        answers = [await client.post(self.PATH, json={"findings": [finding]}, headers=who) for who in asked]
+        assert {answer.status_code for answer in answers} <= {403, 404}
+        assert await house.events("access.values.opened.v1") == []
+
+    async def test_are_of_this_batch_and_of_rows_that_failed_only(
+        self, house: Any, client: Any, finding: int, steward: Any
+    ) -> None:
+        await house.land("b2", [("bad", "1")], period="2025")
+        await house.govern("b2")
+        other = await client.post(
+            "/api/governance/batches/b2/values", json={"findings": [finding]}, headers=steward
+        )
+        sound = await client.post(self.PATH, json={"rows": [1]}, headers=steward)
+        assert (other.json()["items"], sound.json()["items"]) == ([], [])
+        assert await house.events("access.values.opened.v1") == []
+
+    async def test_are_not_told_when_the_look_cannot_be_announced(
+        self, client: Any, finding: int, steward: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def refuse(*_: object) -> None:
+            raise ConnectionError
+
+        monkeypatch.setattr("edulake.governance.batch.values.announce", refuse)
+        answer = await client.post(self.PATH, json={"findings": [finding]}, headers=steward)
+        assert answer.status_code == 503
+        assert "bad" not in answer.text
+
+
 class TestReprocess:
     async def test_queues_a_closed_batch_once_more(self, house: Any, client: Any, steward: Any) -> None:
         await house.land("b1", GOOD)

@@ -138,6 +138,17 @@ def deliver(client: httpx.AsyncClient, roster: dict[str, Any], contact: dict[str
 
 
 @pytest.fixture
+def dump(database: Database) -> Callable[[str], Any]:
+    """`await dump("ingest.batch")` → all of a table as text, to look for what must not be in it."""
+
+    async def read(table: str) -> str:
+        async with database.read() as session:
+            return "\n".join(await session.scalars(text(f"SELECT CAST(t AS text) FROM {table} t")))
+
+    return read
+
+
+@pytest.fixture
 def count(database: Database) -> Callable[[str], Any]:
     """`await count("ingest.batch")` → rows of a table, as the service's own role sees them."""
 

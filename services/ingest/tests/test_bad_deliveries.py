@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from edulake.cli.synthetic import identity_number
 from edulake.common.service import Resources
 from edulake.ingest.batch import delivery, receive
 from edulake.ingest.settings import IngestSettings
@@ -124,9 +125,29 @@ class TestTheContent:
         assert (answer.status_code, code_of(answer)) == (422, "wrong-header")
         body = answer.json()
         assert body["where"] == "file header"
-        assert body["delivered"] == ["天气", "温度"]
+        assert body["delivered"] == ["第 1 列（汉字 1–4 位）", "第 2 列（汉字 1–4 位）"]
         assert body["expected"]
-        assert "天气" in body["detail"]
+        assert "天气" not in answer.text
+
+    async def test_without_a_header_row_is_refused_without_repeating_its_first_person(
+        self, deliver: Any
+    ) -> None:
+        row = f"卡纳瑞,{identity_number('20120517', 12)},宝山区"
+        answer = await deliver(f"{row}\n{row}\n")
+        assert (answer.status_code, code_of(answer)) == (422, "personal-header")
+        assert answer.json()["places"] == [2]
+        assert "卡纳瑞" not in answer.text
+        assert "310199" not in answer.text
+
+    async def test_named_after_a_person_by_period_or_key_is_refused(
+        self, deliver: Any, contact: dict[str, str]
+    ) -> None:
+        number = identity_number("20120517", 12)
+        by_period = await deliver(period=number)
+        by_key = await deliver(headers={**contact, "Idempotency-Key": f"k-{number}"})
+        for answer in (by_period, by_key):
+            assert (answer.status_code, code_of(answer)) == (422, "personal-name")
+            assert number not in answer.text
 
     async def test_that_cannot_be_read_is_named(self, deliver: Any) -> None:
         for content, status, code in UNREADABLE:

@@ -15,6 +15,44 @@ OTHER = "学校代码,学校名称,所属区\n0033,真北中学,普陀区\n"
 SOURCES = "/api/ingest/sources"
 
 
+class TestItsNames:
+    """What a file and its columns are called may name a person."""
+
+    NAME = "卡纳瑞甲.csv"
+
+    async def test_the_name_it_came_with_is_told_to_who_mends_it_alone(
+        self, deliver: Any, client: httpx.AsyncClient, contact: Any, steward: Any, as_subject: Any, dump: Any
+    ) -> None:
+        batch = (await deliver(CSV, name=self.NAME)).json()
+        path = f"/api/ingest/batches/{batch['batch_id']}"
+        seen = {}
+        auditor = as_subject("audit_admin", id="person:sun-audit", audience="ingest")
+        for name, headers in (("contact", contact), ("steward", steward), ("auditor", auditor)):
+            answer = await client.get(path, headers=headers)
+            listed = await client.get("/api/ingest/batches", headers=headers)
+            seen[name] = (answer.json()["filename"], listed.json()["items"][0]["filename"])
+            assert "sealed" not in answer.text
+        called = f"school_base-2024-{batch['digest'][:8]}.csv"
+        assert seen == {
+            "contact": (self.NAME, self.NAME),
+            "steward": (self.NAME, self.NAME),
+            "auditor": (called, called),
+        }
+        assert "卡纳瑞" not in await dump("ingest.batch") + await dump("bus.log")
+
+    async def test_a_name_with_a_number_of_a_person_is_not_kept_at_all(self, deliver: Any) -> None:
+        batch = (await deliver(CSV, name="310199880305123.csv")).json()
+        assert batch["filename"] == f"school_base-2024-{batch['digest'][:8]}.csv"
+
+    async def test_unknown_headers_are_stored_and_announced_by_place_and_shape(
+        self, deliver: Any, rows_of: Any, dump: Any
+    ) -> None:
+        batch = (await deliver("学校代码,学校名称（卡纳瑞）,卡纳瑞乙\n0031,求真中学,\n")).json()
+        assert batch["columns"] == ["学校代码", "学校名称", "第 3 列（汉字 1–4 位）"]
+        assert "卡纳瑞" not in await dump("ingest.batch") + await dump("bus.log")
+        assert "卡纳瑞乙" in (await rows_of(batch["digest"])).columns, "sealed, as it came"
+
+
 class TestAFile:
     async def test_lands_with_its_rows_as_text(self, deliver: Any, rows_of: Any) -> None:
         answer = await deliver(CSV)

@@ -8,7 +8,7 @@ from edulake.ingest.batch.remarks import remarks_on
 
 
 def test_nothing_is_said_of_a_clean_file() -> None:
-    notes = {"delimiter": ",", "imprecise_cells": 0, "ragged_rows": 0, "other_sheets": []}
+    notes = {"delimiter": ",", "imprecise_cells": 0, "ragged_rows": 0, "other_sheets": 0}
     assert remarks_on(notes) == []
 
 
@@ -18,7 +18,7 @@ def test_nothing_is_said_of_a_clean_file() -> None:
         ({"imprecise_cells": 12}, "12 个 Excel 数字单元格超过 15 位", "12 number cells"),
         ({"error_cells": 3}, "3 个单元格是公式错误", "3 cells"),
         ({"ragged_rows": 1}, "1 行的列数", "1 rows"),
-        ({"other_sheets": ["b", "c"]}, "另有 2 个工作表", "2 more sheets"),
+        ({"other_sheets": 2}, "另有 2 个工作表", "2 more sheets"),
     ],
 )
 def test_each_note_has_its_words(notes: dict[str, Any], zh: str, en: str) -> None:

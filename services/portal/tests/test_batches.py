@@ -235,6 +235,24 @@ class TestGoverned:
         await self.the_live_part_says_nothing_twice(contact, text)
         await self.findings_are_masked_filtered_and_exported(contact, path)
         await self.held_back_rows_say_why(contact, path)
+        for part in ("findings", "quarantine"):
+            await self.the_offending_value_is_shown_when_asked_for(ready, contact, f"{path}/{part}")
+        auditor = await ready.enter("sun-audit")
+        assert "显示出错的原值" not in await auditor.read(f"{path}/findings")
+        assert (await auditor.send(f"{path}/findings/values", {"id": "1"})).status_code in (200, 403)
+        await when(auditor, "/audit", "查看报送原值")
+
+    async def the_offending_value_is_shown_when_asked_for(
+        self, world: World, contact: Person, path: str
+    ) -> None:
+        before = await contact.read(path)
+        assert "<strong>东湖区</strong>" not in before
+        assert "显示出错的原值（会留痕）" in before
+        ids = [field["value"] for field in Page(before).all("input") if field.get("name") == "id"]
+        answer = await contact.send(f"{path}/values", {"id": ids})
+        assert answer.status_code == 200
+        assert "<strong>东湖区</strong>" in answer.text
+        assert "已写入审计" in answer.text
 
     async def the_live_part_says_nothing_twice(self, contact: Person, text: str) -> None:
         (live,) = [found for _, found in Page(text).tags if found.get("id") == "progress"]

@@ -8,11 +8,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+from edulake.common.bus import announce
 from edulake.common.db import Database
+from edulake.common.events import AccessValuesOpened
 from edulake.common.gm import KeyRing
 from edulake.common.locks import Space
-from edulake.share_gateway.audit import service
-from edulake.share_gateway.audit.chain import Record
+from edulake.share_gateway.audit import repository, service
+from edulake.share_gateway.audit.chain import Link, Record, extend
 from edulake.share_gateway.audit.service import Verification, verify
 from edulake.share_gateway.audit.writer import AuditWriter, Counted
 from edulake.share_gateway.engine.query import records_of
@@ -434,3 +436,40 @@ class TestThroughTheGateway:
         figures = (await open_gateway.http.get("/api/gateway/summary", headers=boss)).json()
         assert figures["open_grants"] == 2
         assert figures["calls_today"] == figures["audit_rows"] == 1
+
+
+class TestOpenedValues:
+    """Who was shown delivered cells stands in the chain once, however often the event comes."""
+
+    async def test_are_added_once_and_the_chain_holds(self, gateway: Any, database: Database) -> None:
+        facts = AccessValuesOpened(
+            batch_id="b1", dataset="school_base", source_id="roster", by="person:wu-contact", rows=[3, 7],
+            fields=["school_name"], level=1,
+        )  # fmt: skip
+        async with database.transaction() as session:
+            await announce(session, facts)
+        async with asyncio.timeout(60):
+            while not (links := await opened(database)):
+                await asyncio.sleep(0.05)
+        (link,) = links
+        assert (link.record.client_id, link.record.kind, link.record.level) == (
+            "person:wu-contact",
+            "opened",
+            1,
+        )
+        assert link.record.purpose == "改正批次 b1（school_base）：第 3、7 行的 school_name"
+        assert (await verify(database, gateway.plane.audit_ring)).is_whole
+
+    async def test_do_not_count_as_calls(self, database: Database) -> None:
+        async with database.transaction() as session:
+            head = await repository.lock_head(session)
+            row = replace(record(1), kind="opened", api="")
+            await repository.append(session, *extend(RING, head, [row]))
+        async with database.read() as session:
+            assert await repository.usage(session, None, 30000) == []
+
+
+async def opened(database: Database) -> list[Link]:
+    async with database.read() as session:
+        found = await repository.newest(session, client=None, api=None, records=None, before=2**62, limit=5)
+    return [link for link in found if link.record.kind == "opened"]

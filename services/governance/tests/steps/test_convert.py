@@ -54,7 +54,7 @@ class TestHeaders:
             title="初中名册",
         )
         found = outcome.findings.filter(pl.col("rule_id") == "column.unknown")
-        assert found["field"].to_list() == ["吉祥物"]
+        assert found["field"].to_list() == ["第 4 列（汉字 1–4 位）"]
         assert "吉祥物" not in outcome.accepted.columns
         assert outcome.accepted.height == 1
 

@@ -148,4 +148,8 @@ class TestProgress:
         passed = {rule["rule_id"]: rule for rule in outcome.rules_checked}
         assert passed["school_name.required"]["checked_rows"] == 1
         assert passed["school_name.required"]["failed_rows"] == 0
-        assert set(passed) == {"row.shifted", *(rule.id for rule in standards.datasets["school_base"].rules)}
+        assert set(passed) == {
+            "row.shifted",
+            "cell.personal",
+            *(rule.id for rule in standards.datasets["school_base"].rules),
+        }

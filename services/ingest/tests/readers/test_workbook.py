@@ -114,7 +114,7 @@ class TestCells:
     def test_of_the_first_visible_sheet_only_and_the_others_are_told(self, read_bytes: Read) -> None:
         told, frame = read_bytes(workbook([["a"], [1]], None, 第二=[["b"], [2]]))
         assert frame.columns == ["a", "_row"]
-        assert told["notes"]["other_sheets"] == ["第二"]
+        assert told["notes"]["other_sheets"] == 1
 
     @given(
         rows=st.lists(

@@ -83,6 +83,29 @@ def _text(text: pl.Expr) -> pl.Expr:
     return _kept(text, r"^(?s)(.).+$", "${1}***")
 
 
+def _shape(text: pl.Expr) -> pl.Expr:
+    """Kinds of characters and a class of length; exact only from ten on, where a length tells no name."""
+    kinds = (
+        ("汉字", r"\p{Han}"),
+        ("数字", r"\p{Nd}"),
+        ("字母", r"[\p{L}--\p{Han}]"),
+        ("符号", r"[^\p{L}\p{Nd}\s]"),
+    )
+    named = [pl.when(text.str.contains(pattern)).then(pl.lit(word)) for word, pattern in kinds]
+    length = text.str.len_chars()
+    size = (
+        pl.when(length <= 4)
+        .then(pl.lit("1–4 位"))
+        .when(length <= 9)
+        .then(pl.lit("5–9 位"))
+        .when(length <= 20)
+        .then(pl.format("{} 位", length))
+        .otherwise(pl.lit("20 位以上"))
+    )
+    said = pl.format("{} {}", pl.concat_str(named, separator="、", ignore_nulls=True), size)
+    return pl.when(length == 0).then(pl.lit("空白")).otherwise(said)
+
+
 mask_name = Transform("mask_name", "姓名掩码", "family name and a star", _name)
 mask_id_number = Transform(
     "mask_id_number",
@@ -109,6 +132,8 @@ generalise_address = Transform(
     "generalise_address", "地址概化到街镇", "address to its street or town", _address
 )
 hide = Transform("hide", "隐藏", "nothing shown", _hide)
+#: For reports and messages, no form in which a contract may share: `数字 18 位`, `汉字 1–4 位`.
+shape = Transform("shape", "形状", "kinds of characters and a class of length", _shape)
 
 TRANSFORMS = {
     each.name: each

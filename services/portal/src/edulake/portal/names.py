@@ -6,6 +6,7 @@ from edulake.common.standards import Contract, Standards
 
 #: Rules that every dataset has, so that no contract names them.
 COMMON_RULES = {
+    "cell.personal": "公开或内部的列里出现了个人号码、电话或住址",
     "batch.blocked": "整批不能继续",
     "batch.threshold": "合格行不足，整批隔离",
     "business_key.incomplete": "业务主键不完整",

@@ -67,7 +67,7 @@ STATES = {
     "person": {"pending": "待准入", "active": "已准入", "disabled": "已停用"},
     "role_change": {"granted": "授予", "withdrawn": "收回"},
     "source": {"active": "使用中", "suspended": "已暂停"},
-    "audit": {"read": "读取个人数据", "calls": "一般调用汇总"},
+    "audit": {"read": "读取个人数据", "calls": "一般调用汇总", "opened": "查看报送原值"},
     "chain": {
         "a row is missing": "缺少一条记录",
         "a row was changed, or one before it removed": "该记录被改动，或前面的记录被删除",

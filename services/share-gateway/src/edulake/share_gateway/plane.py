@@ -16,7 +16,7 @@ from edulake.share_gateway.engine.query import Call, record_of
 from edulake.share_gateway.events.stream import PublishedEvents
 from edulake.share_gateway.grant.access import AccessBook
 from edulake.share_gateway.grant.follower import AccessFollower
-from edulake.share_gateway.handlers import HANDLERS
+from edulake.share_gateway.handlers import RIGHTS
 from edulake.share_gateway.limits.callers import CallerRates
 from edulake.share_gateway.limits.leases import Leases
 from edulake.share_gateway.limits.shared import SharedQuota
@@ -147,7 +147,7 @@ def _assemble(
             access,
             poll_s=settings.access_poll_ms / 1000,
             group=resources.name,
-            names=sorted(kind.name for kind in HANDLERS),
+            names=sorted(kind.name for kind in RIGHTS),
         ),
         leases=Leases(
             SharedQuota(resources.redis),

@@ -5,6 +5,7 @@ from edulake.common.events.access import (
     AccessClientChanged,
     AccessGrantChanged,
     AccessTokenRevoked,
+    AccessValuesOpened,
     Grant,
 )
 from edulake.common.events.base import Event, EventData, new_event_id, topic_of
@@ -37,6 +38,7 @@ __all__ = [
     "AccessClientChanged",
     "AccessGrantChanged",
     "AccessTokenRevoked",
+    "AccessValuesOpened",
     "ColumnLoss",
     "Comparison",
     "Event",

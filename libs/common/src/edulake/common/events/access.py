@@ -69,6 +69,22 @@ class AccessClientChanged(EventData):
     organisation: str
 
 
+class AccessValuesOpened(EventData):
+    """Somebody who mends a batch was shown delivered values of it: who, which rows and fields; never the values."""
+
+    name: ClassVar[str] = "access.values.opened.v1"
+    key_field: ClassVar[str] = "batch_id"
+    batch_id: str
+    dataset: str
+    source_id: str
+    by: str
+    #: Rows of the delivered file; empty when only headers were shown.
+    rows: list[int]
+    fields: list[str]
+    #: The highest level of the fields.
+    level: int
+
+
 class AccessCalled(EventData):
     """Calls of one client to one API within a window, counted."""
 

@@ -5,6 +5,7 @@ from edulake.common.events.access import (
     AccessClientChanged,
     AccessGrantChanged,
     AccessTokenRevoked,
+    AccessValuesOpened,
 )
 from edulake.common.events.base import EventData, topic_of
 from edulake.common.events.governed import (
@@ -33,6 +34,7 @@ CATALOGUE: tuple[type[EventData], ...] = (
     AccessTokenRevoked,
     AccessClientChanged,
     AccessCalled,
+    AccessValuesOpened,
     WorkorderOrderChanged,
 )
 BY_NAME: dict[str, type[EventData]] = {kind.name: kind for kind in CATALOGUE}

@@ -98,7 +98,7 @@ class GovernedDatasetReady(EventData):
 
 
 class QualityRuleFailed(EventData):
-    """Rows of a batch broke a rule; the examples are masked."""
+    """Rows of a batch broke a rule; the examples are shapes, or words of the code table."""
 
     name: ClassVar[str] = "quality.rule.failed.v1"
     dataset: str

@@ -162,6 +162,15 @@ TABLE: dict[str, Kind] = {
     # governance
     "batch.findings": Kind("批次的问题清单", "findings of a batch", {"read": _ROWS}),
     "batch.quarantine": Kind("批次的隔离行", "rows of a batch held back", {"read": _ROWS}),
+    "batch.values": Kind(
+        "出错单元格的原值（每次查看都留痕）",
+        "delivered values of offending cells (each look is audited)",
+        # What stands beside the cell is masked for those who did not deliver it.
+        {"open": _by(STEWARD, CONTACT), "open_whole": _by(CONTACT)},
+    ),
+    "batch.filename": Kind(
+        "批次的原文件名", "the name a batch's file came with", {"read": _by(STEWARD, CONTACT)}
+    ),
     "batch.quality": Kind("批次的质量报告", "the quality report of a batch", {"read": _DELIVERED}),
     "dataset": Kind(
         "数据集的标准与版本",

@@ -5,8 +5,9 @@ hints in brackets such as （必填）. Ingest asks before a delivery lands, gov
 """
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from edulake.common.mask import shape
 from edulake.common.standards.contract import Contract
 
 #: field → headers that feed it, best first
@@ -42,3 +43,21 @@ def recognise(
         if field in fields:
             headers.setdefault(str(field), []).append(header)
     return headers, [header for header in delivered if target[header] not in fields]
+
+
+def labels(
+    delivered: Sequence[str], contracts: Iterable[Contract], mapping: Mapping[str, str]
+) -> dict[str, str]:
+    """delivered header → what may be stored and told of it; each label once.
+
+    A header that a contract or the source's mapping knows is called by the word written there; of any other one its
+    place and shape are told (`第 3 列（汉字 1–4 位）`), for it may be the first row of a file without a header.
+    """
+    known = {plain(w): w for c in contracts for f in c.fields for w in (f.name, f.title, *f.aliases)}
+    known |= {plain(header): header for header in mapping}
+    found: dict[str, str] = {}
+    for place, header in enumerate(delivered, start=1):
+        word = known.get(plain(header))
+        label = word or f"第 {place} 列（{shape(header)}）"
+        found[header] = f"{label}（第 {place} 列）" if label in found.values() else label
+    return found

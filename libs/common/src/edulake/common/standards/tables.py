@@ -113,9 +113,11 @@ class Detector(Record):
     name: Identifier
     title: Text
     level: int = Field(ge=1, le=5)
-    pattern: Text  # Rust regex, on text without spaces
+    pattern: Text  # Rust regex, asked of the text in half width, with and without its spaces
     minimum_share: float = Field(gt=0, le=1)
     kind: Literal["column", "text"] = "text"
+    #: A check that makes one cell enough, whatever `minimum_share` says.
+    check: Literal["gb11643"] | None = None
     #: Not asked of fields that identify an organisation: its address has the form of a home.
     spares_organisations: bool = False
 

@@ -2,17 +2,19 @@
 
 from typing import Annotated
 
-from edulake.common.db import ReadSession
+from edulake.common.db import ReadSession, Session
 from edulake.common.identity import Subject
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
 from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
 from edulake.governance.batch import repository, service
-from edulake.governance.batch.schemas import FindingOut, HeldRow
+from edulake.governance.batch.schemas import FindingOut, HeldRow, OpenedValues, ValuesIn
+from edulake.governance.batch.values import open_values
 from edulake.governance.run.service import visible_run
 from fastapi import APIRouter, Query
 
 router = APIRouter(prefix="/api/governance/batches", tags=["batches"])
+Mender = Annotated[Subject, allow("batch.values", "open")]
 Chosen = Annotated[str | None, Query(max_length=100)]
 
 
@@ -54,3 +56,14 @@ async def quarantine(
     lake = resources.extra["lake"]
     rows = await service.held_rows(resources, lake, index, after=after, limit=limit + 1)
     return page_of(rows, limit, lambda row: [row.row_no], key)
+
+
+@router.post("/{batch_id}/values", summary="查看出错的原值（写入审计后才返回）")
+async def values(
+    batch_id: str, wanted: ValuesIn, mender: Mender, session: Session, resources: Res, deciding: Decides
+) -> OpenedValues:
+    run = await visible_run(session, batch_id, mender, deciding, "batch.values", "open")
+    is_whole = await deciding.may(
+        mender, "batch.values", "open_whole", deciding.facts(run.dataset), source=run.source_id
+    )
+    return OpenedValues(items=await open_values(resources, session, run, mender, wanted, is_whole=is_whole))

@@ -1,5 +1,7 @@
 """Findings and the index of held-back rows, by batch."""
 
+from collections.abc import Sequence
+
 from edulake.common.lake import DataFile
 from edulake.governance.models import Finding, Quarantine, Run
 from edulake.governance.run.verdict import Verdict
@@ -41,6 +43,12 @@ async def findings(
     if after is not None:
         query = query.where(Finding.finding_id > after)
     return list(await session.scalars(query))
+
+
+async def named(session: AsyncSession, run: Run, finding_ids: Sequence[int]) -> list[Finding]:
+    """Those of the findings that belong to the run."""
+    query = select(Finding).where(Finding.batch_id == run.batch_id, Finding.finding_id.in_(finding_ids))
+    return list(await session.scalars(query.order_by(Finding.finding_id)))
 
 
 async def quarantine(session: AsyncSession, batch_id: str) -> Quarantine | None:

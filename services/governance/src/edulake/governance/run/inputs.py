@@ -120,9 +120,15 @@ async def _read_delivery(
             mend_zh="分批报送",
             mend_en="deliver it in parts",
         )
-    zone, dataset, digest, name = landed.object.split("/")
+    zone, dataset, digest, name = parts_of(landed.object)
     async with lake.open_raw(dataset, digest, name, resources.keys.ring("seal"), zone=zone) as file:
         return await asyncio.to_thread(_parse, file)
+
+
+def parts_of(path: str) -> tuple[str, str, str, str]:
+    """Zone, dataset, digest and name of a sealed object's path."""
+    zone, dataset, digest, name = path.split("/")
+    return zone, dataset, digest, name
 
 
 def _parse(file: IO[Any]) -> pl.DataFrame:

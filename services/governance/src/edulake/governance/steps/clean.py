@@ -6,7 +6,7 @@ Private-use characters are reported, not dropped: they are often the only trace 
 import polars as pl
 from edulake.common.standards import Contract
 from edulake.governance.steps.checks import VALUE_CHECKS
-from edulake.governance.steps.context import BAD, ROW, Context, StepResult, finding, raw
+from edulake.governance.steps.context import BAD, ROW, Context, StepResult, finding, raw, shown
 from edulake.governance.steps.rules import apply_rules
 
 _PRIVATE_USE = r"\p{Co}"
@@ -81,6 +81,6 @@ def _cut_names(frame: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.
         dimension="准确性",
         zh="简称只是全称的开头，疑似被截断，未采用",
         en="the short name is only the beginning of the name: not used",
-        value=short,
+        value=shown(context.contract.field("short_name"), short, context),
     )
     return frame.with_columns(pl.when(~is_cut.fill_null(False)).then(short).alias("short_name")), found

@@ -7,14 +7,17 @@ A frame on its way has `_row` (1-based row of the delivery), one column per cont
 `_noise` rows that no rule looks at (headings, totals, shifted ones), `_bad` rows that failed an error rule.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NewType
 
 import polars as pl
 from edulake.common.gm import KeyRing
-from edulake.common.standards import Contract, Standards
+from edulake.common.mask import shape
+from edulake.common.standards import Contract, FieldContract, Standards
+from edulake.common.standards.headers import labels
+from edulake.governance.steps.text import fold, squeeze
 
 ROW = "_row"
 #: How a row of another width than the header came, as ingest marks it: JSON {expected, found, extra: [cells]}.
@@ -25,6 +28,10 @@ ROW_KEY = "_row_key"
 NOISE = "_noise"
 BAD = "_bad"
 RAW_PREFIX = "raw:"
+#: The highest level whose code words may be told, and that a column may have that nobody declared.
+OPEN_LEVEL = 2
+#: What may be stored and told of a delivered value; only `shown` makes it.
+Shown = NewType("Shown", pl.Expr)
 
 FINDING_SCHEMA: dict[str, type[pl.DataType]] = {
     ROW: pl.Int64,  # null: the finding is about a column or the whole delivery
@@ -88,6 +95,11 @@ class Context:
     aliases: pl.DataFrame | None = None
     previous_profile: Mapping[str, Any] | None = None
 
+    def labels(self, delivered: Sequence[str]) -> dict[str, str]:
+        """delivered header → what may be told of it; `delivered`: all headers in their order."""
+        others = (c for c in self.standards.datasets.values() if c.name != self.contract.name)
+        return labels(delivered, [*others, self.contract], self.source.mapping)
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -125,23 +137,32 @@ def finding(
     dimension: str,
     zh: str | pl.Expr,
     en: str | pl.Expr,
-    value: pl.Expr | None = None,
+    value: Shown | None = None,
 ) -> pl.DataFrame:
     """One finding for each of `rows` (a frame with `_row`, or row numbers; None = the delivery)."""
     frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame({ROW: list(rows)}, {ROW: pl.Int64})
     texts = {"rule_id": rule_id, "field": field_name, "severity": severity, "dimension": dimension}
-    shown = redact(value) if value is not None else pl.lit(None, pl.String)
+    told = value if value is not None else pl.lit(None, pl.String)
     return frame.select(
         pl.col(ROW).cast(pl.Int64),
         *(pl.lit(text).alias(name) for name, text in texts.items()),
         (pl.lit(zh) if isinstance(zh, str) else zh).alias("reason_zh"),
         (pl.lit(en) if isinstance(en, str) else en).alias("reason_en"),
-        shown.alias("value_masked"),
+        told.alias("value_masked"),
     )
 
 
-def redact(value: pl.Expr) -> pl.Expr:
-    """Text fit for a finding: at most 40 characters, and no run of digits long enough to be a person's."""
-    return (
-        value.cast(pl.String).str.replace_all(r"[GJLgjl]?[0-9０-９]{9,}[0-9Xx]?", "******").str.slice(0, 40)
-    )
+def shown(field: FieldContract, value: pl.Expr, context: Context) -> Shown:
+    """A word of the field's own code table, as the table writes it; of anything else only its shape.
+
+    What is not in the code table is by definition not what the field's level was given for: a name may stand there.
+    """
+    said = shape.expression(value)
+    if field.code_table is None or field.level > OPEN_LEVEL:
+        return Shown(said)
+    rows = context.standards.codes[field.code_table].rows
+    words = {
+        word.replace(" ", "").upper(): row.name for row in rows for word in (*row.aliases, row.name, row.code)
+    }
+    word = squeeze(fold(value.cast(pl.String))).str.to_uppercase()
+    return Shown(pl.coalesce(word.replace_strict(words, default=None, return_dtype=pl.String), said))

@@ -64,13 +64,16 @@ def convert(frame: pl.DataFrame, context: Context) -> StepResult:
         notes["blocked"] = _wrong_header(context.contract)
     out = out.rename({c: RAW_PREFIX + c for c in delivered})
     out = out.with_columns(*(_read(field, headers, context) for field in context.contract.fields))
+    labels = context.labels(delivered)
     for link in context.contract.links:
-        out = _mend_pair(out, link, headers)
+        out = _mend_pair(out, link, headers, labels)
     out, reshaped = reshape(out, context.contract)
     out = out.with_columns(
         expression for field in context.contract.fields for expression in _typed(field, context)
     )
-    return StepResult(out, [*(_unknown_column(header) for header in unknown), shifted, reshaped], notes)
+    return StepResult(
+        out, [*(_unknown_column(labels[header]) for header in unknown), shifted, reshaped], notes
+    )
 
 
 def recognise(delivered: Sequence[str], context: Context) -> tuple[Headers, list[str]]:
@@ -88,14 +91,14 @@ def _wrong_header(contract: Contract) -> str:
     )
 
 
-def _unknown_column(header: str) -> pl.DataFrame:
+def _unknown_column(label: str) -> pl.DataFrame:
     return finding(
         [None],
         rule_id="column.unknown",
-        field_name=header[:60],
+        field_name=label[:60],
         severity="warning",
         dimension="规范性",
-        zh=f"列“{header[:60]}”不在合同中，未采用",
+        zh=f"列“{label[:60]}”不在合同中，未采用",
         en="the column is not in the contract and was not used",
     )
 
@@ -122,7 +125,7 @@ def _meant(field: FieldContract, context: Context) -> list[str]:
     return [word for word in text.MEANINGFUL if word in words]
 
 
-def _mend_pair(frame: pl.DataFrame, link: Link, headers: Headers) -> pl.DataFrame:
+def _mend_pair(frame: pl.DataFrame, link: Link, headers: Headers, labels: Mapping[str, str]) -> pl.DataFrame:
     """Name and code of one thing, delivered in each other's place or in one cell (`042001 市二中学`)."""
     if link.name is None or link.code is None:
         return frame
@@ -135,8 +138,8 @@ def _mend_pair(frame: pl.DataFrame, link: Link, headers: Headers) -> pl.DataFram
     return frame.with_columns(
         pl.coalesce(name, pl.col(raw(link.name))).alias(raw(link.name)),
         pl.when(code.is_not_null()).then(code).otherwise(_unless_name(link.code)).alias(raw(link.code)),
-        _provenance(name_from, name_headers).alias(filled(link.name)),
-        _provenance(code_from, code_headers).alias(filled(link.code)),
+        _provenance(name_from, name_headers, labels).alias(filled(link.name)),
+        _provenance(code_from, code_headers, labels).alias(filled(link.code)),
     )
 
 
@@ -162,10 +165,11 @@ def _unless_name(field: str) -> pl.Expr:
     return pl.when(~names.looks_like_name(pl.col(raw(field)))).then(pl.col(raw(field)))
 
 
-def _provenance(source: pl.Expr, expected: Sequence[str]) -> pl.Expr:
+def _provenance(source: pl.Expr, expected: Sequence[str], labels: Mapping[str, str]) -> pl.Expr:
     """Which header gave the value, where it is not the one that should have."""
     first = pl.lit(expected[0] if expected else None, pl.String)
-    return pl.when(source.is_not_null() & source.ne_missing(first)).then(pl.lit("column:") + source)
+    told = source.replace_strict(labels, default=None, return_dtype=pl.String)
+    return pl.when(source.is_not_null() & source.ne_missing(first)).then(pl.lit("column:") + told)
 
 
 def _typed(field: FieldContract, context: Context) -> list[pl.Expr]:

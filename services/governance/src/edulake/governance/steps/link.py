@@ -27,7 +27,7 @@ from rapidfuzz import fuzz, process
 #: Kinds of rules that only ever suggest.
 SUGGESTIONS = ("near_link", "near_name")
 DEFAULT_LIKENESS = 86.0  # of 100, by rapidfuzz.fuzz.ratio over core names; a rule's `min` overrides it
-_NEAR = {"core": pl.String, "region": pl.String, "_near": pl.String, "_likeness": pl.Int64}
+_NEAR = {"core": pl.String, "region": pl.String, "_near": pl.String, "_likeness": pl.Int64}  # _near: its key
 MOST_NAMES = 2_000  # distinct names compared in one batch; the rest is left to the next
 
 
@@ -165,7 +165,7 @@ def _self_link(reference: str, key: str, rule: Rule) -> Link:
 
 
 def _near(asked: pl.DataFrame, target: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """For each asked row the most similar name of its region, or the very same core in another one."""
+    """For each asked row the key of the most similar name of its region, or of the very same core in another one."""
     names = asked.select("core", "region").unique(maintain_order=True).drop_nulls("core").head(MOST_NAMES)
     cutoff = rule.min or DEFAULT_LIKENESS
     everywhere = target["core"].to_list()
@@ -175,9 +175,9 @@ def _near(asked: pl.DataFrame, target: pl.DataFrame, rule: Rule) -> pl.DataFrame
         pool = in_region.get(region, target.clear()) if region else target
         best = process.extractOne(core, pool["core"].to_list(), scorer=fuzz.ratio, score_cutoff=cutoff)
         if best is not None:
-            answers.append((core, region, pool["name"][best[2]], round(best[1])))
+            answers.append((core, region, pool["key"][best[2]], round(best[1])))
         elif core in everywhere:
-            answers.append((core, region, target["name"][everywhere.index(core)], 100))
+            answers.append((core, region, target["key"][everywhere.index(core)], 100))
     near = pl.DataFrame(answers, schema=_NEAR, orient="row")
     hits = asked.join(near, on=["core", "region"], how="inner", nulls_equal=True).sort(ROW)
     return finding(
@@ -186,7 +186,6 @@ def _near(asked: pl.DataFrame, target: pl.DataFrame, rule: Rule) -> pl.DataFrame
         field_name=rule.field,
         severity="warning",
         dimension=rule.dimension,
-        zh=pl.format(rule.title + "（相近：{}，相似度 {}）", "_near", "_likeness"),
-        en=pl.format((rule.title_en or rule.title) + " (likeness {})", "_likeness"),
-        value=pl.col("_near"),
+        zh=pl.format(rule.title + "（相近的主键：{}，相似度 {}）", "_near", "_likeness"),
+        en=pl.format((rule.title_en or rule.title) + " (key {}, likeness {})", "_near", "_likeness"),
     )

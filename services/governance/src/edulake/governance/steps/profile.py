@@ -1,20 +1,20 @@
 """探查 profile: what is in the delivery, before anybody touches it, and what changed since the last one.
 
-Values are only kept of columns that the contract declares to be about no person, with few distinct ones,
-redacted; everything else is counts and shapes (`310104` → `999999`).
+Words are only kept of columns that the contract declares to be about no person, and only those of their code table;
+everything else is counts and shapes (`310104` → `数字 5–9 位`). Columns are called by their labels.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
-from edulake.governance.steps.context import META, Context, StepResult, finding, redact
+from edulake.common.mask import shape
+from edulake.common.standards import FieldContract
+from edulake.governance.steps.context import META, OPEN_LEVEL, Context, StepResult, finding, shown
 from edulake.governance.steps.convert import recognise
 from edulake.governance.steps.text import empty_to_null, fold, is_month_only, to_date, to_decimal
 
 TOP_VALUES = 8
-SHOWN_LEVEL = 2  # fields above this level keep no value
-FEW_VALUES = 50  # a column with more distinct values keeps none of them
 ROW_COUNT_DROP = 0.3  # a delivery smaller by more than this share than the last one is reported
 NULL_JUMP = 0.2  # a column emptier by more than this share is reported
 
@@ -22,39 +22,43 @@ NULL_JUMP = 0.2  # a column emptier by more than this share is reported
 def profile(frame: pl.DataFrame, context: Context) -> StepResult:
     """Per column: empty, distinct, lengths, shapes, a guess of the type; drift against the last profile."""
     headers = [header for header in frame.columns if header not in META]
-    harmless = about_no_person(headers, context)
-    columns = {header: _column(frame[header], header in harmless) for header in headers}
+    coded, called = coded_about_no_person(headers, context), context.labels(headers)
+    columns = {called[header]: _column(frame[header], coded.get(header), context) for header in headers}
     facts: dict[str, Any] = {"rows": frame.height, "columns": columns}
     drift = _drift(facts, dict(context.previous_profile or {}))
     return StepResult(frame, [_finding(*change) for change in drift], {"profile": facts})
 
 
-def about_no_person(headers: Sequence[str], context: Context) -> set[str]:
-    """Headers of declared fields of level 1 or 2 that identify nobody; an unknown header is not among them."""
+def coded_about_no_person(headers: Sequence[str], context: Context) -> dict[str, FieldContract]:
+    """Headers of code fields of level 1 or 2 that identify nobody; an unknown header is not among them."""
     fields, _ = recognise(headers, context)
     declared = {header: context.contract.field(name) for name, found in fields.items() for header in found}
     return {
-        header
+        header: field
         for header, field in declared.items()
-        if field.level <= SHOWN_LEVEL and field.identifies in ("none", "organisation")
+        if field.code_table and field.level <= OPEN_LEVEL and field.identifies in ("none", "organisation")
     }
 
 
-def _column(series: pl.Series, is_harmless: bool) -> dict[str, Any]:
+def _column(series: pl.Series, coded: FieldContract | None, context: Context) -> dict[str, Any]:
     cells = series.to_frame("cell").select(empty_to_null(fold(pl.col("cell"))).alias("cell")).to_series()
     given = cells.drop_nulls()
     if given.is_empty():
         return {"empty_share": 1.0, "distinct": 0, "type": "empty", "shapes": {}, "top": {}}
     lengths = given.str.len_chars()
-    distinct = given.n_unique()
+    told = given.to_frame("cell").select(
+        shape.expression("cell").alias("shape"),
+        (shown(coded, pl.col("cell"), context) if coded else pl.lit(None, pl.String)).alias("shown"),
+    )
+    words = told.filter(pl.col("shown") != pl.col("shape"))["shown"]
     return {
         "empty_share": round(1 - given.len() / max(series.len(), 1), 4),
-        "distinct": distinct,
+        "distinct": given.n_unique(),
         "length_min": lengths.min(),
         "length_max": lengths.max(),
         "type": _type_of(given),
-        "shapes": _counts(_shape(given)),
-        "top": _counts(_redacted(given)) if is_harmless and distinct <= FEW_VALUES else {},
+        "shapes": _counts(told["shape"]),
+        "top": _counts(words),
     }
 
 
@@ -68,16 +72,6 @@ def _type_of(given: pl.Series) -> str:
     }
     shares = frame.select(expression.mean().alias(name) for name, expression in guesses.items())
     return next((name for name in guesses if shares[name].item() >= 0.95), "text")
-
-
-def _shape(given: pl.Series) -> pl.Series:
-    digits = given.str.replace_all(r"[0-9]", "9").str.replace_all(r"[A-Za-z]", "A")
-    han = digits.str.replace_all(r"\p{Han}+", "汉")
-    return han.str.replace_all(r"[^\x00-\x7F汉]+", "字").str.slice(0, 24)
-
-
-def _redacted(given: pl.Series) -> pl.Series:
-    return given.to_frame("cell").select(redact(pl.col("cell")).alias("cell")).to_series()
 
 
 def _counts(series: pl.Series) -> dict[str, int]:

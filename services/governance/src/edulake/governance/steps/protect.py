@@ -9,7 +9,9 @@ import polars as pl
 from edulake.common.gm import seal_many, tokenise_many
 from edulake.common.mask import transform
 from edulake.common.standards import FieldContract
+from edulake.governance.steps.align import meanings
 from edulake.governance.steps.context import BAD, ROW, ROW_KEY, Context, StepResult, filled, mapping, raw
+from edulake.governance.steps.text import squeeze
 
 _UNDER_CONSENT = "is_under_consent_age"
 PERIOD, REGION, FILLED = "_period", "_region", "_filled"
@@ -58,11 +60,15 @@ def _share(frame: pl.DataFrame, field: FieldContract) -> pl.Expr:
 
 
 def _evidence(frame: pl.DataFrame, context: Context) -> list[pl.Expr]:
-    """Raw code and mapping version of the region, and of any code that changed on the way; never sensitive."""
+    """The word of the code table that was delivered for the region, and the table's version; no other text."""
     region = context.contract.region_from
     if region is None or context.contract.field(region).level > 2 or mapping(region) not in frame.columns:
         return []
-    return [pl.col(raw(region)), pl.col(mapping(region))]
+    field = context.contract.field(region)
+    words = meanings(context.standards.codes[field.code_table or ""], field.code_scope, context.received_on)
+    delivered = pl.col(raw(region))
+    is_word = squeeze(delivered).str.to_uppercase().is_in(sorted(words))
+    return [pl.when(is_word).then(delivered).alias(raw(region)), pl.col(mapping(region))]
 
 
 def _axes(context: Context) -> list[pl.Expr]:

@@ -8,9 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from edulake.common.mask import transform
 from edulake.common.standards import Rule
-from edulake.governance.steps.context import BAD, NOISE, ROW, Context, StepResult, finding, raw
+from edulake.governance.steps.context import (
+    BAD,
+    NOISE,
+    ROW,
+    Context,
+    Shown,
+    StepResult,
+    finding,
+    raw,
+    shown,
+)
 from edulake.governance.steps.faults import blaming
 
 
@@ -93,10 +102,6 @@ def _as_findings(failed: pl.DataFrame, rule: Rule, context: Context) -> pl.DataF
     )
 
 
-def _shown(rule: Rule, frame: pl.DataFrame, context: Context) -> pl.Expr:
-    """The offending text, masked as the field is when its level is 3 or above."""
+def _shown(rule: Rule, frame: pl.DataFrame, context: Context) -> Shown:
     column = raw(rule.field) if raw(rule.field) in frame.columns else rule.field
-    field = context.contract.field(rule.field)
-    if field.level < 3:
-        return pl.col(column)
-    return transform("hide" if field.protect.share == "drop" else field.protect.share).expression(column)
+    return shown(context.contract.field(rule.field), pl.col(column), context)

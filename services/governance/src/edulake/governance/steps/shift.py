@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 from edulake.common.standards import Grading
+from edulake.common.standards.detect import folded, matches
 from edulake.governance.steps.context import BAD, NOISE, ROW, SHAPE, finding, no_findings
-from edulake.governance.steps.text import squeeze
 
 RULE, FIELD = "row.shifted", "_row"
 TITLE = "单元格多于表头，其后各列错位（多为含分隔符的内容未加引号）"
@@ -41,10 +41,10 @@ def mark_shifted(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, dict[
 
 def grade_surplus(frame: pl.DataFrame, grading: Grading, above: int) -> pl.DataFrame:
     """Findings of rows whose surplus cells match a detector of a level above `above`. Nothing of it is kept."""
-    surplus = _extra_cells(frame).with_columns(squeeze(pl.col("cell").str.normalize("NFKC")))
+    surplus = _extra_cells(frame).with_columns(folded(pl.col("cell")))
     found = [
         finding(
-            surplus.filter(pl.col("cell").str.contains(detector.pattern)).unique(ROW, maintain_order=True),
+            surplus.filter(matches(detector, pl.col("cell"))).unique(ROW, maintain_order=True),
             rule_id="grade.above_declared",
             field_name=FIELD,
             severity="error",

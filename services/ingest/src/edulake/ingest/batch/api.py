@@ -10,6 +10,7 @@ from edulake.common.policy import allow
 from edulake.common.service import Res
 from edulake.ingest.batch import repository, service
 from edulake.ingest.batch.delivery import admit, deliver, settings_of
+from edulake.ingest.batch.filename import opened
 from edulake.ingest.batch.keys import KEY_MAX
 from edulake.ingest.batch.landing import Landed
 from edulake.ingest.batch.receive import receive_file, receive_rows
@@ -81,11 +82,13 @@ async def push_rows(
 def _answer(landed: Landed, resources: Res, response: Response) -> BatchOut:
     response.status_code = 202 if landed.is_new else 200
     response.headers["Location"] = f"{router.prefix}/batches/{landed.batch.batch_id}"
-    return _shown(landed.batch, resources)
+    return _shown(landed.batch, resources, is_told=True)
 
 
-def _shown(batch: Batch, resources: Res) -> BatchOut:
-    return shown(batch, settings_of(resources).batch_overdue_s)
+def _shown(batch: Batch, resources: Res, *, is_told: bool) -> BatchOut:
+    """`is_told`: whether the reader may know the name the file came with."""
+    name = opened(resources.keys.ring("seal"), batch) if is_told else batch.filename
+    return shown(batch, settings_of(resources).batch_overdue_s, name)
 
 
 @router.get("/batches", summary="批次列表，新的在前；联系人只看到自己来源的批次，责任人看到其数据集的批次")
@@ -101,25 +104,31 @@ async def list_batches(
 ) -> Page[BatchOut]:
     key = resources.settings.internal_key
     chosen = {"dataset": dataset, "source_id": source, "status": status}
+    deciding = deciding_in(session, resources.standards)
     rows = await repository.list_before(
         session,
-        scope=await deciding_in(session, resources.standards).scope(reader, "batch"),
+        scope=await deciding.scope(reader, "batch"),
         filters={name: value for name, value in chosen.items() if value is not None},
         before=decode_cursor(cursor, key, int)[0] if cursor else None,
         limit=limit + 1,
     )
     page = page_of(rows, limit, lambda row: [row.landed_no], key)
-    return Page(items=[_shown(row, resources) for row in page.items], next=page.next)
+    told = await deciding.scope(reader, "batch.filename")
+    items = [_shown(row, resources, is_told=told.has(row.dataset, row.source_id)) for row in page.items]
+    return Page(items=items, next=page.next)
 
 
 @router.get("/batches/{batch_id}", summary="一个批次的状态与结果")
 async def get_batch(batch_id: UUID, reader: Reader, session: ReadSession, resources: Res) -> BatchOut:
-    return _shown(await service.get(session, batch_id, reader, resources.standards), resources)
+    batch = await service.get(session, batch_id, reader, resources.standards)
+    told = await deciding_in(session, resources.standards).scope(reader, "batch.filename")
+    return _shown(batch, resources, is_told=told.has(batch.dataset, batch.source_id))
 
 
 @router.post("/batches/{batch_id}/withdraw", summary="在治理之前撤回批次")
 async def withdraw(batch_id: UUID, caller: Withdrawer, session: Session, resources: Res) -> BatchOut:
-    return _shown(await service.withdraw(session, batch_id, caller, resources.standards), resources)
+    batch = await service.withdraw(session, batch_id, caller, resources.standards)
+    return _shown(batch, resources, is_told=True)
 
 
 @router.get("/summary", summary="归集总览", dependencies=[allow("overview", "read")])

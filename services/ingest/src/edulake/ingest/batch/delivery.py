@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import polars as pl
 from edulake.common.identity import Subject
 from edulake.common.lake import Lake
 from edulake.common.service import Resources
-from edulake.common.standards import Contract
+from edulake.common.standards import Contract, Grading, detect
+from edulake.common.standards.detect import found_in
 from edulake.common.telemetry import logger
-from edulake.ingest.batch.headers import refuse_wrong
+from edulake.ingest.batch.headers import refuse_personal, refuse_wrong
 from edulake.ingest.batch.keys import read_key
 from edulake.ingest.batch.landing import Landed, Parcel, find_earlier, land
 from edulake.ingest.batch.problems import (
     Busy,
     MissingPart,
     NotThisSourcesDataset,
+    PersonalName,
     ReaderBroken,
     SourceSuspended,
     UnknownDataset,
@@ -145,10 +148,14 @@ async def deliver(
     outcome = "refused"
     try:
         key = read_key(request.headers.get("idempotency-key"))
+        refuse_personal_name(
+            key or "", "header.idempotency-key", resources.standards.grading, is_certain=True
+        )
         async with deliveries.place(), staging(settings) as folder:
             began = time.perf_counter()
             staged = await receive(request, folder, settings)
             refuse_bad_period(staged.period)
+            refuse_personal_name(staged.period, "form.period", resources.standards.grading)
             seconds = {"receive": round(time.perf_counter() - began, 3)}
             parcel = Parcel(to.source, dataset, staged, subject.id, seconds, key, subject.answers)
             if earlier := await find_earlier(resources, parcel):
@@ -167,7 +174,8 @@ async def _read_and_land(resources: Resources, to: Addressee, parcel: Parcel, fo
     rows = folder / "rows.parquet"
     reading = await deliveries.read(parcel.staged, rows)
     parcel.seconds["read"] = round(time.perf_counter() - began, 3)
-    refuse_wrong(reading.headers, to.contract, parcel.mapping)
+    refuse_personal(reading.headers, resources.standards)
+    refuse_wrong(reading.headers, to.contract, parcel.mapping, resources.standards)
     landed = await land(resources, deliveries.lake, parcel, reading, rows)
     log.info(
         "batch landed" if landed.is_new else "delivery repeated",
@@ -188,3 +196,20 @@ def refuse_bad_period(period: str) -> None:
             "period is 1-32 letters, digits, dots, hyphens or underscores, such as 2024 or 2024-1",
             where="form.period",
         ) from None
+
+
+def refuse_personal_name(name: str, where: str, grading: Grading, *, is_certain: bool = False) -> None:
+    """PersonalName when a name that is stored and announced holds a number of a person.
+
+    `is_certain`: only one with a right check digit; a random key may look like a phone.
+    """
+    asked = [d for d in grading.detectors if d.check or not is_certain]
+    found = found_in(asked, name)
+    if found and (not is_certain or detect.is_certain(found, pl.Series([name]))):
+        raise PersonalName(
+            f"{where} 里有{found.title}；它会被保存和显示，不能含个人数据",
+            f"{where} holds {found.name}: it is stored and shown, and may name nobody",
+            mend_zh="换一个不含个人号码的写法后重新报送",
+            mend_en="write it without a number of a person and deliver again",
+            where=where,
+        )

@@ -1,11 +1,15 @@
-"""A delivery whose headers feed no key of its dataset is refused, with what its source can do about it."""
+"""A delivery whose headers are data of people, or feed no key of its dataset, is refused with what can be done about it.
+
+No message repeats a header that nobody knows: of a file without a header it is the first person's row.
+"""
 
 from collections.abc import Mapping, Sequence
 
-from edulake.common.standards import Contract
-from edulake.common.standards.headers import plain, recognise
-from edulake.ingest.batch.problems import WrongHeader
-from edulake.ingest.source.readers.table import presentable
+from edulake.common.standards import Contract, Standards
+from edulake.common.standards.detect import found_in
+from edulake.common.standards.headers import labels, plain, recognise
+from edulake.ingest.batch.problems import PersonalHeader, WrongHeader
+from edulake.ingest.source.readers.table import at
 from rapidfuzz import fuzz, process
 
 #: How alike (of 100, rapidfuzz's ratio) a header must be to a known one to be taken for a slip of it.
@@ -13,27 +17,57 @@ LIKENESS = 60
 SHOWN_MAX = 50
 
 
-def refuse_wrong(headers: Sequence[str], contract: Contract, mapping: Mapping[str, str]) -> None:
+def refuse_personal(headers: Sequence[str], standards: Standards) -> None:
+    """PersonalHeader naming the places of headers in which a detector finds something of a person."""
+    detectors = standards.grading.detectors
+    found = {place: found_in(detectors, header) for place, header in enumerate(headers, start=1)}
+    kinds = {place: detector for place, detector in found.items() if detector}
+    if kinds:
+        places = at(list(kinds))
+        raise PersonalHeader(
+            f"第 {places} 列的列名像是{'、'.join(sorted({d.title for d in kinds.values()}))}，不是列名；文件可能没有表头行",
+            f"the headers of columns {places} hold {', '.join(sorted({d.name for d in kinds.values()}))}: "
+            "the file may have no header row",
+            mend_zh="在第一行写上各列的列名，去掉其中的号码、电话和住址后重新报送",
+            mend_en="name the columns in the first row, without numbers, phones or addresses, and deliver again",
+            where="file header",
+            places=list(kinds)[:SHOWN_MAX],
+        )
+
+
+def told(
+    headers: Sequence[str], contract: Contract, mapping: Mapping[str, str], standards: Standards
+) -> list[str]:
+    """What is stored and announced of the headers, in their order."""
+    others = [each for each in standards.datasets.values() if each.name != contract.name]
+    return list(labels(headers, [*others, contract], mapping).values())
+
+
+def refuse_wrong(
+    headers: Sequence[str], contract: Contract, mapping: Mapping[str, str], standards: Standards
+) -> None:
     """WrongHeader naming both sides, and what each unknown header may mean, when none feeds the dataset's key."""
     recognised, unknown = recognise(headers, contract, mapping)
     if contract.recognisable.intersection(recognised):
         return
     wanted = [field for field in contract.fields if field.name in contract.recognisable]
     expected = {field.title: list(field.aliases)[:10] for field in wanted}
-    titles = "、".join(expected)
+    titles, delivered = "、".join(expected), told(headers, contract, mapping, standards)[:SHOWN_MAX]
     near = nearest(unknown[:SHOWN_MAX], contract, mapping)
-    meant_zh = "".join(f"“{header}”是否指“{known}”？" for header, known in near.items())
-    meant_en = "".join(f'does "{header}" mean "{known}"? ' for header, known in near.items())
+    meant = {headers.index(header) + 1: known for header, known in near.items()}
+    meant_zh = "".join(f"第 {place} 列是否指“{known}”？" for place, known in meant.items())
+    meant_en = "".join(f'does column {place} mean "{known}"? ' for place, known in meant.items())
+    shown = "，".join(delivered[:20])
     raise WrongHeader(
-        f"送来的表头里没有识别出 {contract.title} 的关键列（至少要有其中一列：{titles}）；送来的是：{presentable(headers)}",
-        f"no key column of {contract.name} among the delivered headers: {presentable(headers)}",
+        f"送来的表头里没有识别出 {contract.title} 的关键列（至少要有其中一列：{titles}）；送来的是：{shown}",
+        f"no key column of {contract.name} among the delivered headers: {shown}",
         mend_zh=f"{meant_zh}核对是否报错了数据集，改正表头，或请数据治理工程师登记列映射",
         mend_en=f"{meant_en}check the dataset, mend the headers, or ask a steward to map them",
         where="file header",
-        delivered=[presentable([header]) for header in headers[:SHOWN_MAX]],
+        delivered=delivered,
         recognised=sorted(recognised),
         expected=expected,
-        nearest=near,
+        nearest={str(place): known for place, known in meant.items()},
     )
 
 
@@ -45,4 +79,4 @@ def nearest(unknown: Sequence[str], contract: Contract, mapping: Mapping[str, st
         header: process.extractOne(plain(header), list(known), scorer=fuzz.ratio, score_cutoff=LIKENESS)
         for header in unknown
     }
-    return {presentable([header]): known[best[0]] for header, best in found.items() if best}
+    return {header: known[best[0]] for header, best in found.items() if best}

@@ -20,7 +20,8 @@ from edulake.common.events.base import new_event_id
 from edulake.common.gm import sm3_hex
 from edulake.common.lake import DataFile, Lake
 from edulake.common.service import Resources
-from edulake.ingest.batch import repository
+from edulake.ingest.batch import filename, repository
+from edulake.ingest.batch.headers import told
 from edulake.ingest.batch.keys import refuse_reused
 from edulake.ingest.batch.receive import Staged
 from edulake.ingest.models import PUSHED, Batch, Source
@@ -127,7 +128,7 @@ async def land(resources: Resources, lake: Lake, parcel: Parcel, reading: Readin
         if earlier := await _repeated(session, parcel):
             return Landed(earlier, is_new=False)
         parcel.seconds["land"] = round(time.perf_counter() - began, 3)
-        batch = _batch(parcel, reading)
+        batch = _batch(resources, parcel, reading)
         # The manifest of the dataset first: whoever has it numbers the next batch and announces it next.
         await lake.record_objects(
             session,
@@ -150,22 +151,26 @@ async def _store(resources: Resources, lake: Lake, parcel: Parcel, rows: Path) -
     return [await lake.put_raw(parcel.dataset, digest, name, chunks(path), ring) for name, path in parts]
 
 
-def _batch(parcel: Parcel, reading: Reading) -> Batch:
-    moment = now()
+def _batch(resources: Resources, parcel: Parcel, reading: Reading) -> Batch:
+    moment, batch_id, staged = now(), new_event_id(), parcel.staged
+    standards = resources.standards
+    ring, extension = resources.keys.ring("seal"), PUSHED if staged.is_push else reading.format
+    given = filename.sealed(ring, standards.grading, str(batch_id), staged.filename)
+    columns = told(reading.headers, standards.datasets[parcel.dataset], parcel.mapping, standards)
     return Batch(
-        batch_id=new_event_id(),
+        batch_id=batch_id,
         source_id=parcel.source.id,
         dataset=parcel.dataset,
         period=parcel.staged.period,
         digest=parcel.staged.digest,
         terms=parcel.terms,
         idempotency_key=parcel.key,
-        filename=parcel.staged.filename,
-        format=PUSHED if parcel.staged.is_push else reading.format,
+        filename=filename.called(parcel.dataset, staged.period, staged.digest, extension),
+        format=extension,
         encoding=reading.encoding or "",
         size_bytes=parcel.staged.size_bytes,
-        columns=reading.headers,
-        notes=reading.notes,
+        columns=columns,
+        notes={**reading.notes, **given},
         status="landed",
         is_withdrawn=False,
         rows_landed=reading.rows,

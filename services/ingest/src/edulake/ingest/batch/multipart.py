@@ -109,7 +109,7 @@ class FormReader:
     def _write_field(self, data: bytes) -> None:
         self._value += data
         if len(self._value) > FIELD_MAX_BYTES:
-            raise BadForm("表单字段过长", "a form field is too long", where=f"form.{self._name[:60]}")
+            raise BadForm("表单字段过长", "a form field is too long", where="form")
 
     def _on_part_end(self) -> None:
         if self._name and self._name != FILE_FIELD:

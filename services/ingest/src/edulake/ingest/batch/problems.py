@@ -45,6 +45,14 @@ class WrongHeader(Unprocessable):
     code, title_zh, title_en = "wrong-header", "表头不符", "Wrong header"
 
 
+class PersonalHeader(Unprocessable):
+    code, title_zh, title_en = "personal-header", "表头里有个人数据", "A header holds personal data"
+
+
+class PersonalName(Unprocessable):
+    code, title_zh, title_en = "personal-name", "名称里有个人数据", "A name holds personal data"
+
+
 class Truncated(BadRequest):
     code, title_zh, title_en = "truncated-upload", "上传不完整", "Upload is incomplete"
 

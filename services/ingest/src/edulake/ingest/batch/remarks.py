@@ -1,6 +1,6 @@
 """What the reader saw in a delivery that its source should mend, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -35,13 +35,9 @@ class Remark(BaseModel):
 
 def remarks_on(notes: Mapping[str, Any]) -> list[Remark]:
     """Remarks on a reader's notes, the gravest first; none when all was as it should be."""
-    counted = {name: _count(notes.get(name)) for name in _WORDS}
+    counted = {name: int(notes.get(name) or 0) for name in _WORDS}
     return [
         Remark(zh=zh.format(counted[name]), en=en.format(counted[name]))
         for name, (zh, en) in _WORDS.items()
         if counted[name]
     ]
-
-
-def _count(note: int | Sequence[str] | None) -> int:
-    return note if isinstance(note, int) else len(note or ())

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from edulake.common.clock import now
+from edulake.ingest.batch.filename import NOTE
 from edulake.ingest.batch.remarks import Remark, remarks_on
 from edulake.ingest.models import Batch
 from pydantic import BaseModel, StringConstraints
@@ -81,13 +82,15 @@ class SummaryOut(BaseModel):
     datasets: list[DatasetSummary]
 
 
-def shown(batch: Batch, overdue_s: float) -> BatchOut:
-    """A batch as the API shows it; one that waits for longer than `overdue_s` seconds says that it does."""
-    own = ("batch_id", "progress", "reason_zh", "reason_en", "remarks")
+def shown(batch: Batch, overdue_s: float, filename: str) -> BatchOut:
+    """A batch as the API shows it, its file called `filename`; one that waits for longer than `overdue_s` seconds says so."""
+    own = ("batch_id", "progress", "reason_zh", "reason_en", "remarks", "filename", "notes")
     facts = {name: getattr(batch, name) for name in BatchOut.model_fields if name not in own}
     reason_zh, reason_en = _reason(batch, overdue_s)
     return BatchOut(
         batch_id=str(batch.batch_id),
+        filename=filename,
+        notes={name: note for name, note in batch.notes.items() if name != NOTE},
         remarks=remarks_on(batch.notes),
         progress=_progress(batch),
         reason_zh=reason_zh,

@@ -1,7 +1,7 @@
 """`/batches`: what was delivered, how far it came, what was refused and why."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from edulake.portal.clients.reply import Reply, Trouble
@@ -83,6 +83,23 @@ async def progress(batch_id: str, desk: AtDesk, seen: str = "") -> Response:
     return desk.page("batch/live.html", **values)
 
 
+@router.post("/batches/{batch_id}/{part}/values")
+async def values(
+    batch_id: UUID,
+    part: Literal["findings", "quarantine"],
+    desk: AtDesk,
+    rule_id: Chosen = "",
+    cursor: Cursor = "",
+) -> HTMLResponse:
+    """The same page with the delivered values of its rows, which the audit chain will say were shown."""
+    form = await desk.form()
+    asked = [int(one) for one in form.many("id") if one.isdecimal()][: desk.settings.page_rows]
+    wanted = {"findings" if part == "findings" else "rows": asked}
+    opened = await desk.post("governance", f"/api/governance/batches/{batch_id}/values", wanted)
+    query = {"rule_id": rule_id} if part == "findings" else {}
+    return await _part(desk, str(batch_id), part, query, cursor, opened)
+
+
 @router.post("/batches/{batch_id}/{action}")
 async def act(batch_id: UUID, action: str, desk: AtDesk) -> Response:
     await desk.form()
@@ -148,7 +165,9 @@ async def quarantine(batch_id: str, desk: AtDesk, cursor: Cursor = "") -> HTMLRe
     return await _part(desk, batch_id, "quarantine", {}, cursor)
 
 
-async def _part(desk: Desk, batch_id: str, part: str, query: dict[str, str], cursor: str) -> HTMLResponse:
+async def _part(
+    desk: Desk, batch_id: str, part: str, query: dict[str, str], cursor: str, opened: Reply | None = None
+) -> HTMLResponse:
     if not is_id(batch_id):
         return desk.trouble_page(NO_SUCH, "批次")
     path, rows = f"/api/governance/batches/{batch_id}/{part}", desk.settings.page_rows
@@ -158,10 +177,10 @@ async def _part(desk: Desk, batch_id: str, part: str, query: dict[str, str], cur
     )
     if batch.trouble:
         return desk.trouble_page(batch, "批次")
-    rights = await desk.rights(batch.data["dataset"], batch.data["source_id"])
-    return desk.page(
-        f"batch/{part}.html", batch=batch.data, may=rights, found=found, query=query, cursor=cursor
-    )
+    values = {"batch": batch.data, "found": found, "query": query, "cursor": cursor}
+    values["may"] = await desk.rights(batch.data["dataset"], batch.data["source_id"])
+    values["opened"] = opened.data["items"] if opened and opened.data else None
+    return desk.page(f"batch/{part}.html", **values, trouble=opened.trouble if opened else None)
 
 
 @router.get("/batches/{batch_id}/findings.csv")
@@ -173,7 +192,7 @@ async def findings_file(batch_id: UUID, desk: AtDesk, rule_id: Chosen = "") -> R
         "字段": lambda one: one["field"],
         "级别": lambda one: state(one["severity"], "severity"),
         "问题": lambda one: one["reason_zh"],
-        "值（已脱敏）": lambda one: one["value_masked"],
+        "值的形状": lambda one: one["value_masked"],
     }
     return await export(desk, "governance", path, {"rule_id": rule_id}, columns, "问题清单", "问题清单")
 

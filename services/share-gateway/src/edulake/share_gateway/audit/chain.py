@@ -16,7 +16,7 @@ HEAD_LABEL = "audit-head"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One personal read, or a count of general calls with the same facts."""
+    """One personal read, a count of general calls with the same facts, or delivered cells shown to who mends them."""
 
     at: datetime
     kind: str

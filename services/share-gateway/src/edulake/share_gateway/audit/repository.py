@@ -51,7 +51,8 @@ SELECT api, date_trunc('day', at, 'Asia/Shanghai') AS day,
     coalesce(sum(calls) FILTER (WHERE status < 400), 0)::bigint AS answered,
     coalesce(sum(calls) FILTER (WHERE status >= 400), 0)::bigint AS refused
 FROM gateway.audit
-WHERE at > now() - make_interval(days => :days) AND (CAST(:client AS text) IS NULL OR client_id = :client)
+WHERE kind <> 'opened' AND at > now() - make_interval(days => :days)
+  AND (CAST(:client AS text) IS NULL OR client_id = :client)
   AND (CAST(:apis AS text[]) IS NULL OR api = ANY(CAST(:apis AS text[])))
 GROUP BY api, day ORDER BY day DESC, api LIMIT 1000
 """)
@@ -62,7 +63,7 @@ SELECT client_id, api,
     coalesce(sum(calls) FILTER (WHERE status < 400), 0)::bigint AS answered,
     coalesce(sum(calls) FILTER (WHERE status >= 400), 0)::bigint AS refused
 FROM gateway.audit
-WHERE at >= date_trunc('day', now(), 'Asia/Shanghai') AND client_id = ANY(:clients)
+WHERE kind <> 'opened' AND at >= date_trunc('day', now(), 'Asia/Shanghai') AND client_id = ANY(:clients)
 GROUP BY client_id, api
 """)
 

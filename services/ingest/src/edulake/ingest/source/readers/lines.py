@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from edulake.ingest.source.readers.limits import Limits, Refusal
 from edulake.ingest.source.readers.sniff import encoding_of
-from edulake.ingest.source.readers.table import Row, Table, clean_headers, presentable
+from edulake.ingest.source.readers.table import Row, Table, at, clean_headers
 
 Flat = dict[str, str | None]
 
@@ -62,9 +62,9 @@ def flat(value: Any, where: str) -> Flat:
         raise _refuse(
             "not-an-object", "应为 JSON 对象（每行一个，不是数组）", "expected one JSON object a line", where
         )
-    if nested := [key for key, cell in value.items() if isinstance(cell, dict | list)]:
-        named = presentable(nested)
-        raise _refuse("nested-value", f"值是嵌套结构：{named}", f"nested values: {named}", where)
+    if nested := [n for n, cell in enumerate(value.values(), 1) if isinstance(cell, dict | list)]:
+        places = at(nested)
+        raise _refuse("nested-value", f"第 {places} 个值是嵌套结构", f"nested values: number {places}", where)
     return {key: _text(cell) for key, cell in value.items()}
 
 

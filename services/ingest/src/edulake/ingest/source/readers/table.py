@@ -1,7 +1,6 @@
 """The common end of all readers: check the header, count what is read, write all-text parquet."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -50,19 +49,19 @@ def clean_headers(delivered: Sequence[Cell], limits: Limits) -> list[str]:
     _refuse_twice(headers)
     if any(len(header) > HEADER_MAX_CHARS for header in headers):
         raise _header("header-too-long", f"列名超过 {HEADER_MAX_CHARS} 字", "a header is too long")
-    if own := [header for header in headers if header.startswith("_")]:
+    if own := [place for place, header in enumerate(headers, 1) if header.startswith("_")]:
         raise _header(
             "reserved-header",
-            f"以下划线开头的列名由系统保留：{presentable(own)}",
-            f"headers that begin with an underscore are reserved: {presentable(own)}",
+            f"以下划线开头的列名由系统保留：第 {at(own)} 列",
+            f"headers that begin with an underscore are reserved: columns {at(own)}",
         )
     return headers
 
 
 def _refuse_twice(headers: list[str]) -> None:
-    if twice := sorted({header for header in headers if headers.count(header) > 1}):
+    if twice := [place for place, header in enumerate(headers, 1) if headers.count(header) > 1]:
         raise _header(
-            "duplicate-header", f"列名重复：{presentable(twice)}", f"duplicate headers: {presentable(twice)}",
+            "duplicate-header", f"列名重复：第 {at(twice)} 列", f"duplicate headers: columns {at(twice)}",
             "每个列名只能出现一次", "make every header unique",
         )  # fmt: skip
 
@@ -71,10 +70,9 @@ def _header(code: str, zh: str, en: str, mend_zh: str = "", mend_en: str = "") -
     return Refusal(code, zh, en, mend_zh, mend_en, "file header")
 
 
-def presentable(headers: Sequence[str], most: int = 20) -> str:
-    """Headers for a message: bounded, and with long digit runs hidden (a file without header shows data)."""
-    shown = [re.sub(r"\d{5,}[\dXx]?", "…", header)[:40] for header in headers[:most]]
-    return ", ".join(shown) + (" …" if len(headers) > most else "")
+def at(places: Sequence[int], most: int = 10) -> str:
+    """Columns by their places, for a message: what stands in a header may be a person's."""
+    return "、".join(map(str, places[:most])) + (" …" if len(places) > most else "")
 
 
 def write(table: Table, target: Path, limits: Limits) -> int:

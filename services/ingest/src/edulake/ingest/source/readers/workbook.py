@@ -24,6 +24,7 @@ def read_workbook(archive: ZipFile, limits: Limits) -> Table:
     """
     book = load_workbook(archive)
     part, others = _choose(book)
+    # Their number only: a sheet may be named after a person.
     notes: dict[str, Any] = {"other_sheets": others, "error_cells": 0, "imprecise_cells": 0, "blank_lines": 0}
     filled = _Sheet(book, notes).rows(archive, part)
     try:
@@ -39,11 +40,11 @@ def read_workbook(archive: ZipFile, limits: Limits) -> Table:
     return Table(headers, _aligned(filled, first, last), "utf-8", notes)
 
 
-def _choose(book: Workbook) -> tuple[str, list[str]]:
-    """The part of the first visible sheet, and the names of those that are not read."""
-    for name, part, hidden in book.sheets:
+def _choose(book: Workbook) -> tuple[str, int]:
+    """The part of the first visible sheet, and how many are not read."""
+    for _, part, hidden in book.sheets:
         if not hidden:
-            return part, [other for other, _, _ in book.sheets if other != name]
+            return part, len(book.sheets) - 1
     raise Refusal("empty-file", "工作簿里没有可见的工作表", "the workbook has no visible sheet")
 
 
