@@ -491,7 +491,7 @@ class BusContract:
         assert not standing.is_stuck(standing.still_s + 1)
         assert "g 有 2 条事件未处理" in standing.told[0]
         assert "g is 2 events behind" in standing.told[1]
-        assert "failed 1 times" in standing.told[1]
+        assert "tried 1 times" in standing.told[1]
 
     async def test_a_replay_that_fails_again_is_dead_again(self, bus: Bus, database: Database) -> None:
         calls: list[str] = []

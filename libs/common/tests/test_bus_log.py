@@ -163,6 +163,20 @@ class TestHorizon:
             assert await keys_after(database) == []
         assert await keys_after(database) == ["kept", "after"]
 
+    async def test_a_row_that_a_hand_writes_is_not_stepped_over(
+        self, database: Database, admin: Database
+    ) -> None:
+        """A large one takes a while between its position and its commit."""
+        by_hand = text(
+            "INSERT INTO bus.log (event_id, topic, name, key, payload, trace_id, producer, created_at) VALUES "
+            "(gen_random_uuid(), 'raw', 'raw.batch.withdrawn.v1', 'hand', '{}', '', 'hand', now())"
+        )
+        async with admin.transaction() as hand:
+            await hand.execute(by_hand)
+            await announced(database, "after")
+            assert await keys_after(database) == []
+        assert await keys_after(database) == ["hand", "after"]
+
     async def test_the_horizon_of_another_database_does_not_count(
         self, database: Database, postgres_admin_url: str
     ) -> None:

@@ -191,7 +191,7 @@ class TestReadingEvents:
             told = await self.ready_when(client, 503, "events-stuck")
             assert "catalog 有 1 条事件未处理" in told["detail"]
             assert "catalog is 1 events behind" in told["detail"]
-            assert "failed 1 times" in told["detail"]
+            assert "tried 1 times" in told["detail"]
             assert (await client.get("/livez")).status_code == 200, "starting it again would mend nothing"
             is_mended.append(True)
             async with database.transaction() as session:
@@ -269,7 +269,7 @@ class TestReadingEvents:
             name="catalog", title="t", settings=make_settings(), routers=[], handlers=handlers
         )
         async with client_for(app) as client:
-            told = await self.ready_when(client, 200, "failed 1 times")
+            told = await self.ready_when(client, 200, "tried 1 times")
             assert "has not moved for 8640" in told["events"], "a day, and it is told"
             app.state.resources.began -= 3601
             await self.ready_when(client, 503, "events-stuck")

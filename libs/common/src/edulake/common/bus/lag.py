@@ -46,7 +46,7 @@ class Standing:
 
     `events` it has still to settle (counted to `COUNTED_EVENTS`), the first of them at position `next`; the
     oldest was announced `seconds` ago. For `still_s` seconds nothing has moved although it waited. `tries`: how
-    often the event that fails most was tried; `dead`: its dead letters that wait for a person.
+    often the event that fails most was begun; `dead`: its dead letters that wait for a person.
     """
 
     consumer: str
@@ -69,10 +69,10 @@ class Standing:
         count = f"{self.events}{'+' if self.events >= COUNTED_EVENTS else ''}"
         return (
             f"{self.consumer} 有 {count} 条事件未处理，最早的已等待 {self.seconds:.0f} 秒，"
-            f"已停滞 {self.still_s:.0f} 秒" + (f"，失败 {self.tries} 次" if self.tries else ""),
+            f"已停滞 {self.still_s:.0f} 秒" + (f"，已尝试 {self.tries} 次" if self.tries else ""),
             f"{self.consumer} is {count} events behind, the oldest for {self.seconds:.0f} s, "
             f"and has not moved for {self.still_s:.0f} s"
-            + (f"; it failed {self.tries} times" if self.tries else ""),
+            + (f"; it was tried {self.tries} times" if self.tries else ""),
         )
 
 
