@@ -84,7 +84,7 @@ class Application(Base):
     columns: Mapped[list[str]] = mapped_column(ARRAY(Text))
     districts: Mapped[list[str]] = mapped_column(ARRAY(Text))
     #: Networks the calls will come from, as asked; empty: not stated.
-    ip_ranges: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    ip_ranges: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)
     days: Mapped[int]
     level: Mapped[int]
     #: Roles that must approve, in order.
