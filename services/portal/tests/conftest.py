@@ -84,5 +84,7 @@ def whole(world: World) -> World:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def full(world: World) -> World:
+    """Full, and with ingest, which says whose the sources are."""
+    world.suite.attach("auth", "catalog", "workorder", "ingest", "portal")
     await world.fill()
     return world

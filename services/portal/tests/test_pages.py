@@ -138,6 +138,7 @@ class TestSilence:
     """A service that does not answer leaves a notice, not an error page."""
 
     async def test_the_overview_shows_the_rest(self, full: World) -> None:
+        full.stop("ingest")
         person = await full.enter("li-steward")
         text = await person.read("/")  # ingest, governance and gateway are not started here
         for words in ("归集服务暂时没有应答", "共享网关暂时没有应答", "治理服务暂时没有应答"):

@@ -156,7 +156,7 @@ class TestPages:
 
     async def test_an_applicant_sees_no_report(self, judged_twice: World) -> None:
         text = await (await judged_twice.enter("zheng-applicant")).read("/quality")
-        assert "还没有质量报告" in text
+        assert "需要角色" in text
 
     async def test_a_silent_governance_is_told(self, judged_twice: World) -> None:
         person = await judged_twice.enter("li-steward")

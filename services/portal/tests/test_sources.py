@@ -45,9 +45,14 @@ class TestRegistering:
         assert offered == ["person:li-steward", "person:wu-contact", "person:zhou-owner"]
 
     async def test_a_program_can_be_named_too(self, whole: World) -> None:
-        steward = await whole.enter("li-steward")
-        await steward.send("/sources/_new", {**FORM, "contact_other": "client:app-1a2b3c4d5e"})
-        assert 'value="client:app-1a2b3c4d5e" selected' in await steward.read("/sources/roster-b")
+        steward, applicant = await whole.enter("li-steward"), await whole.enter("zheng-applicant")
+        found = re.search(r"app-[0-9a-f]{10}", (await applicant.send("/apps", {"name": "报送程序"})).text)
+        assert found
+        client = f"client:{found[0]}"
+        await steward.send("/sources/_new", {**FORM, "contact_other": client})
+        assert f'value="{client}" selected' in await steward.read("/sources/roster-b")
+        refused = await steward.send("/sources/_new", {**FORM, "contact_other": "client:nobody"})
+        assert (refused.status_code, "没有在用的人员或应用" in refused.text) == (422, True)
 
     @pytest.mark.parametrize(
         ("over", "remark"),

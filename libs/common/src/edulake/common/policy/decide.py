@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from edulake.common.errors import Forbidden, Problem
-from edulake.common.identity import Subject, known_subject, public, stating
+from edulake.common.identity import ROLES, Subject, known_subject, public, stating
 from edulake.common.policy.asking import Asking
 from edulake.common.policy.care import care_of
 from edulake.common.policy.relations import ANYONE, APPROVER, CONTACT, OWNER, Facts
@@ -35,10 +35,18 @@ def allow(kind: str, verb: str) -> Any:
 
     def check(subject: Annotated[Subject, Depends(known_subject)]) -> Subject:
         if not could(subject, kind, verb):
-            raise refusal(kind, verb)
+            raise _role_needed(kind, verb)
         return subject
 
     return stating(f"{kind}:{verb}", check)
+
+
+def _role_needed(kind: str, verb: str) -> Forbidden:
+    """In words which roles suffice, of objects in care or one's own; whoever is asked here holds none of them."""
+    named = {role for relation in row(kind, verb) for role in relation.roles}
+    roles = [role for role in ROLES if role in named]
+    titles = "、".join(ROLES[role] for role in roles)
+    return Forbidden(f"需要角色：{titles}", f"needs one of the roles {', '.join(roles)}")
 
 
 def refusal(kind: str, verb: str) -> Forbidden:
