@@ -8,10 +8,12 @@ from edulake.common.identity import Subject, authenticated, require
 from edulake.common.paging import Cursor, Limit, Page, decode_cursor, page_of
 from edulake.common.service import Res
 from edulake.ingest.batch import repository, service
+from edulake.ingest.batch.confirmation import confirm, refresh
 from edulake.ingest.batch.delivery import admit, deliver, settings_of
 from edulake.ingest.batch.keys import KEY_MAX
 from edulake.ingest.batch.landing import Landed
 from edulake.ingest.batch.receive import receive_file, receive_rows
+from edulake.ingest.batch.replacing import Figures
 from edulake.ingest.batch.schemas import BatchOut, Status, SummaryOut, shown
 from edulake.ingest.models import Batch
 from edulake.ingest.source.service import OVERSEERS, contact_filter
@@ -42,6 +44,11 @@ def _body(media_type: str, properties: dict[str, Any]) -> dict[str, Any]:
 
 _PERIOD = {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$", "example": "2024"}
 _FILE_BODY = _body("multipart/form-data", {"file": {"type": "string", "format": "binary"}, "period": _PERIOD})
+_FILE_BODY["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["confirm_rows"] = {
+    "type": "integer",
+    "minimum": 1,
+    "description": "本文件的行数：与读出的不同则 422；相同则不再询问行数变化",
+}
 _ROWS_BODY = _body(
     "application/json",
     {"period": _PERIOD, "rows": {"type": "array", "items": {"type": "object"}, "minItems": 1}},
@@ -83,7 +90,7 @@ def _answer(landed: Landed, resources: Res, response: Response) -> BatchOut:
 
 
 def _shown(batch: Batch, resources: Res) -> BatchOut:
-    return shown(batch, settings_of(resources).batch_overdue_s)
+    return shown(batch, settings_of(resources))
 
 
 @router.get("/batches", summary="批次列表，新的在前；联系人只看到自己来源的批次")
@@ -103,19 +110,30 @@ async def list_batches(
         session,
         contact=contact_filter(reader),
         filters={name: value for name, value in chosen.items() if value is not None},
-        before=decode_cursor(cursor, key, int)[0] if cursor else None,
+        before=UUID(decode_cursor(cursor, key, str)[0]) if cursor else None,
         limit=limit + 1,
     )
-    page = page_of(rows, limit, lambda row: [row.landed_no], key)
+    page = page_of(rows, limit, lambda row: [str(row.batch_id)], key)
+    for row in page.items:
+        await refresh(session, resources, row)
     return Page(items=[_shown(row, resources) for row in page.items], next=page.next)
 
 
 @router.get("/batches/{batch_id}", summary="一个批次的状态与结果")
 async def get_batch(batch_id: UUID, reader: Reader, session: ReadSession, resources: Res) -> BatchOut:
-    return _shown(await service.get(session, batch_id, reader), resources)
+    batch = await service.get(session, batch_id, reader)
+    await refresh(session, resources, batch)
+    return _shown(batch, resources)
 
 
-@router.post("/batches/{batch_id}/withdraw", summary="在治理之前撤回批次")
+@router.post(
+    "/batches/{batch_id}/confirm", summary="确认将替代的数据：重复所见的数字（replaces），批次随即入湖"
+)
+async def confirm_batch(batch_id: UUID, wanted: Figures, caller: Deliverer, resources: Res) -> BatchOut:
+    return _shown(await confirm(resources, batch_id, caller, wanted), resources)
+
+
+@router.post("/batches/{batch_id}/withdraw", summary="在治理之前撤回批次，也用于等待确认的批次")
 async def withdraw(batch_id: UUID, caller: Deliverer, session: Session, resources: Res) -> BatchOut:
     return _shown(await service.withdraw(session, batch_id, caller), resources)
 

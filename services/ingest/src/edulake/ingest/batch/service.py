@@ -1,4 +1,4 @@
-"""What a source may do with a batch that landed."""
+"""What a source may do with a batch it delivered."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from edulake.common.events import RawBatchWithdrawn
 from edulake.common.identity import Subject
 from edulake.ingest.batch import repository
 from edulake.ingest.batch.problems import BatchNotFound, TooLate
-from edulake.ingest.models import Batch
+from edulake.ingest.models import UNCONFIRMED, Batch, Source
 from edulake.ingest.source import service as sources
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,20 +18,23 @@ WITHDRAWN = ("来源已撤回", "withdrawn by its source")
 async def get(session: AsyncSession, batch_id: UUID, subject: Subject, *, for_update: bool = False) -> Batch:
     """The batch; BatchNotFound also for who may not see it, so that ids tell nothing."""
     batch = await repository.find(session, batch_id, for_update=for_update)
-    if batch is not None:
-        source = await sources.get(session, batch.source_id)
-        if sources.may_see(subject, source.contact):
-            return batch
+    if batch is not None and sources.may_see(subject, (await source_of(session, batch)).contact):
+        return batch
     raise BatchNotFound(f"没有批次 {batch_id}", f"no batch {batch_id}", where="path.batch_id")
+
+
+async def source_of(session: AsyncSession, batch: Batch) -> Source:
+    """The source of a batch, as it is registered now."""
+    return await sources.get(session, batch.source_id)
 
 
 async def withdraw(session: AsyncSession, batch_id: UUID, subject: Subject) -> Batch:
     """Take a batch back before it is governed; a second withdrawal changes nothing."""
     batch = await get(session, batch_id, subject, for_update=True)
-    sources.refuse_strangers(subject, (await sources.get(session, batch.source_id)).contact)
+    sources.refuse_strangers(subject, (await source_of(session, batch)).contact)
     if batch.status == "withdrawn":
         return batch
-    if batch.status != "landed":
+    if batch.status not in ("landed", UNCONFIRMED):
         raise TooLate(
             f"批次已是 {batch.status}，不能撤回",
             f"the batch is {batch.status} already",
@@ -40,7 +43,8 @@ async def withdraw(session: AsyncSession, batch_id: UUID, subject: Subject) -> B
         )
     batch.status, batch.is_withdrawn, batch.updated_at = "withdrawn", True, now()
     batch.reason_zh, batch.reason_en = WITHDRAWN
-    await announce_withdrawal(session, batch, subject.id)
+    if batch.landed_no is not None:  # of one that waited nobody was told
+        await announce_withdrawal(session, batch, subject.id)
     return batch
 
 
