@@ -12,7 +12,15 @@ from pydantic import BaseModel, StringConstraints
 
 Period = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$")]
 Status = Literal[
-    "unconfirmed", "landed", "governed", "published", "quarantined", "refused", "superseded", "withdrawn"
+    "unconfirmed",
+    "landed",
+    "governed",
+    "published",
+    "held",
+    "quarantined",
+    "refused",
+    "superseded",
+    "withdrawn",
 ]
 #: How far on its way a batch is; what is decided otherwise has no way left.
 STEPS = ("landed", "governed", "published")
