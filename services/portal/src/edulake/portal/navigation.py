@@ -9,6 +9,8 @@ ADMINISTRATORS = ("system_admin", "security_admin", "audit_admin")
 DECIDERS = ("owner", "approver", "security_admin")
 #: Who reads quality over all sources of a dataset (governance decides); a contact sees his own newest batch.
 OVERSEERS = ("steward", *DECIDERS, "audit_admin")
+#: Who is led to batches (ingest decides which of them).
+BATCH_READERS = ("source_contact", "steward", "owner", "audit_admin")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ LINKS = (
     Link("/applications", "我的申请", ("applicant",)),
     Link("/apps", "我的应用", ("applicant",)),
     Link("/grants", "授权", ("applicant", *DECIDERS, "audit_admin")),
-    Link("/batches", "归集批次", ("source_contact", "steward", "owner", "audit_admin")),
+    Link("/batches", "归集批次", BATCH_READERS),
     Link(
         "/quality",
         "数据质量",

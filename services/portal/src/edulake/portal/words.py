@@ -20,9 +20,11 @@ STATES = {
     },
     "order": {"open": "待分派", "assigned": "处理中", "resolved": "待验证", "closed": "已关闭"},
     "batch": {
+        "unconfirmed": "等待确认",
         "landed": "已归集",
         "governed": "已治理",
         "published": "已发布",
+        "held": "等待同意",
         "quarantined": "整批隔离",
         "refused": "已拒收",
         "superseded": "已被替代",
@@ -40,12 +42,19 @@ STATES = {
         "retire": "规则已停用，关闭",
         "recur": "再次出现",
     },
-    "job": {"waiting": "等待发布", "running": "发布中", "blocked": "发布受阻", "failed": "发布失败"},
+    "job": {
+        "waiting": "等待发布",
+        "running": "发布中",
+        "held": "等待放行",
+        "blocked": "发布受阻",
+        "failed": "发布失败",
+    },
     "step": {"passed": "已完成", "present": "进行中", "ahead": "未开始", "stopped": "已停止"},
     "health": {"ready": "就绪", "slow": "降级", "down": "没有应答"},
     "outcome": {
         "governed": "已治理",
         "below_threshold": "低于门槛",
+        "held": "等待同意",
         "refused": "已拒收",
         "superseded": "已被替代",
     },
@@ -115,6 +124,16 @@ def percent(value: Any) -> str:
     hundreds = value * 100
     near = min(max(hundreds, 0.01), 99.99) if 0 < value < 1 else hundreds
     return f"{near:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def signed(value: Any) -> str:
+    """A change as a percentage with its sign: `−93 %`, `+8 %`; what is not whole never reads as −100 %."""
+    if not isinstance(value, int | float):
+        return "—"
+    hundreds = value * 100
+    near = round(hundreds) if abs(hundreds) >= 1 else round(hundreds, 1)
+    near = -99.9 if near <= -100 and value > -1 else near
+    return f"{near:+g} %".replace("-", "−") if near else "不变"
 
 
 def due(value: str) -> Markup:

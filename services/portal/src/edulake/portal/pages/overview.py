@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+from edulake.portal.change import cared_for, is_comparable, rows_change
 from edulake.portal.clients.reply import Reply
 from edulake.portal.desk import AtDesk, Desk
 from edulake.portal.flow import flows, totals
@@ -24,6 +25,22 @@ LAKE = {
 async def overview(desk: AtDesk) -> HTMLResponse:
     figures = await _figures(desk)
     return desk.page("overview/page.html", **figures)
+
+
+def _fallen(desk: Desk, newest: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The newest reports whose rows fell beyond the bound; their scores say nothing."""
+    contracts = desk.resources.standards.datasets
+    pairs = ((one["report"], one["before"], contracts.get(one["report"]["dataset"])) for one in newest)
+    return [
+        {**report, "change": rows_change(report, before)}
+        for report, before, contract in pairs
+        if not is_comparable(report, before, contract)
+    ]
+
+
+def _unreleased(gateway: Reply) -> list[dict[str, Any]]:
+    """Publications that wait for somebody to let them go on."""
+    return [one for one in gateway.data or [] if one["job"] and one["job"]["status"] == "held"]
 
 
 @router.get("/overview/figures")
@@ -50,6 +67,17 @@ async def _figures(desk: Desk) -> dict[str, Any]:
         "totals": totals(*lake),
         "silent": [reply for reply in lake if reply.trouble],
         "worse": worsened(replies["quality"].data or []) if "quality" in replies else [],
+        "fallen": _fallen(desk, replies["quality"].data or []) if "quality" in replies else [],
+        "held": cared_for(
+            desk.visit.subject, replies["held"].data["items"], desk.resources.standards.datasets
+        )
+        if "held" in replies and replies["held"].data
+        else [],
+        "unreleased": cared_for(
+            desk.visit.subject, _unreleased(replies["gateway"]), desk.resources.standards.datasets
+        )
+        if "held" in replies
+        else [],
     }
     drawn = bytes(desk.page("overview/figures.html", **values).body)
     digest = hashlib.sha256(drawn).hexdigest()[:16]
