@@ -40,7 +40,8 @@ def with_changes(versions: Sequence[Mapping[str, Any]], contract: Contract | Non
     older: list[Mapping[str, Any] | None] = [*versions[1:], None]
     found = []
     for version, before in zip(versions, older, strict=False):  # without versions there is none before either
-        change = change_of(version["row_count"], before["row_count"] if before else None)
+        rows = before["row_count"] if before else version.get("row_count_before")
+        change = change_of(version["row_count"], rows)
         found.append({**version, "change": change, "is_fall": is_fall(change, contract)})
     return found
 

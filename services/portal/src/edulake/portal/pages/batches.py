@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
-from edulake.portal.change import in_care
+from edulake.portal.change import change_of, in_care
 from edulake.portal.clients.reply import Reply, Trouble
 from edulake.portal.desk import AtDesk, Desk
 from edulake.portal.export import Columns, export
@@ -89,7 +89,7 @@ async def act(batch_id: UUID, action: str, desk: AtDesk) -> Response:
         path = f"/api/governance/batches/{batch_id}/{action}"
         reply = await desk.post("governance", path, {} if action == "reprocess" else _decided(form))
     elif action in ("retry", "release"):
-        reply = await _publish(desk, batch_id, action)
+        reply = await _publish(desk, batch_id, action, _shown(form))
     else:
         return desk.trouble_page(NO_SUCH, "操作")
     if reply.trouble:
@@ -112,12 +112,12 @@ def _decided(form: Form) -> dict[str, Any]:
     return {**_shown(form), **reason}
 
 
-async def _publish(desk: Desk, batch_id: UUID, action: str) -> Reply:
+async def _publish(desk: Desk, batch_id: UUID, action: str, shown: dict[str, Any]) -> Reply:
     """Have the publication of the batch's dataset tried again, or let go on what it lacks."""
     found = await desk.get("ingest", f"{API}/{batch_id}")
     if found.trouble:
         return found
-    return await desk.post("gateway", f"/api/gateway/publications/{found.data['dataset']}/{action}", {})
+    return await desk.post("gateway", f"/api/gateway/publications/{found.data['dataset']}/{action}", shown)
 
 
 async def _batch(desk: Desk, batch_id: str, refusal: Reply, form: Form | None = None) -> HTMLResponse:
@@ -146,19 +146,33 @@ async def _facts(desk: Desk, batch_id: str) -> dict[str, Any] | Reply:
     if found.trouble:
         return found
     steps = steps_of(found.data, run.data)
-    held = run.data if run.data and found.data["status"] == "held" else None
+    is_held = found.data["status"] == "held"
+    held = run.data if run.data and is_held and not found.data["governed_version"] else None
+    unreleased = await _unreleased(desk, found.data) if is_held and not held else None
     drawn = repr((found.data, steps, report.data)).encode()
     return {
         "batch": found.data,
         "steps": steps,
         "report": report.data,
         "held": held,
+        "unreleased": unreleased,
         "merged": _merged(found.data),
         "in_care": in_care(desk.visit.subject, desk.resources.standards.datasets.get(found.data["dataset"])),
         "references": run.data["references"] if run.data else [],
         "is_under_way": found.data["status"] in UNDER_WAY,
         "seen": hashlib.sha256(drawn).hexdigest()[:16],
     }
+
+
+async def _unreleased(desk: Desk, batch: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The publication of the batch's dataset, where it waits for somebody to let it go: the job and what is served."""
+    found = await desk.get("gateway", "/api/gateway/publications")
+    one = next((one for one in found.data or [] if one["dataset"] == batch["dataset"]), None)
+    if one is None or one["job"] is None or one["job"]["status"] != "held":
+        return None
+    served = next((version for version in one["versions"] if version["is_current"]), None)
+    rows = served["row_count"] if served else None
+    return {"job": one["job"], "rows": rows, "change": change_of(one["job"]["row_count"], rows)}
 
 
 def _merged(batch: Mapping[str, Any]) -> int | None:

@@ -73,7 +73,8 @@ async def go_back(resource_id: str, version: int, desk: AtDesk) -> Response:
     if asked.trouble or served is None or str(served["current"]) != form.get("current"):
         return await _going_back(desk, resource_id, version, asked if asked.trouble else CHANGED)
     path = f"/api/gateway/publications/{quote(dataset)}/rollback"
-    reply = await desk.post("gateway", path, {"version": version})
+    agreed = {"agreed_rows": int(form.get("agreed"))} if form.get("agreed").isdecimal() else {}
+    reply = await desk.post("gateway", path, {"version": version, **agreed})
     if reply.trouble:
         return await _going_back(desk, resource_id, version, reply)
     return desk.go(f"/resources/{quote(resource_id)}/versions?done=rolled-back")
@@ -104,6 +105,8 @@ async def _going_back(desk: Desk, resource_id: str, version: int, refusal: Reply
         then=then,
         change=change,
         is_fall=is_fall(change, contract),
+        # Whoever saw what would be lost, here or in the gateway's own words, repeats the rows.
+        agrees=is_fall(change, contract) or (refusal.status == 409 and refusal is not CHANGED),
         may_go_back=in_care(desk.visit.subject, contract),
         sees_batches=desk.visit.subject.has(*BATCH_READERS),
     )
