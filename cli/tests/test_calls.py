@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 import httpx
 import pytest
@@ -186,3 +186,48 @@ class TestStates:
 
     def test_a_batch_is_followed_until_it_waits_for_nothing(self) -> None:
         assert set(TITLES) - FINAL == set(WAITS_FOR)
+
+
+class Asking(Answering):
+    """A gateway whose ingest asks before a delivery replaces much."""
+
+    confirmed: ClassVar[list[dict[str, Any]]] = []
+    replaces: ClassVar[dict[str, Any]] = {
+        "batch_id": "b-0", "rows_before": 2728, "rows_after": 199, "zh": "199 行将替代 2,728 行（−93 %）", "en": "en"
+    }  # fmt: skip
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("content-length", 0)))
+        waits = {"batch_id": "b-1", "status": "unconfirmed", "rows_landed": 199, "replaces": self.replaces}
+        if self.path.endswith("/confirm"):
+            self.confirmed.append(json.loads(sent))
+            waits["status"] = "landed"
+        body = json.dumps({"access_token": "t", "expires_in": 3600} if self.path == "/oauth/token" else waits)
+        self.send_response(200)
+        self.send_header("content-length", str(len(body.encode())))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+
+class TestADeliveryThatWouldReplaceMuch:
+    @pytest.fixture
+    def file(self, home: Path, monkeypatch: pytest.MonkeyPatch, answering: Any) -> str:
+        monkeypatch.setattr(Asking, "confirmed", [])
+        monkeypatch.setattr(Answering, "do_POST", Asking.do_POST)
+        monkeypatch.setattr(Answering, "confirmed", Asking.confirmed, raising=False)
+        monkeypatch.setattr(Answering, "replaces", Asking.replaces, raising=False)
+        (home / "file.csv").write_text("a")
+        return str(home / "file.csv")
+
+    def test_shows_the_figures_and_waits_with_an_exit_code_of_its_own(self, file: str) -> None:
+        result = runner.invoke(app, ["ingest", "school_base", file, "--source", "s", "--wait"])
+        assert result.exit_code == 3, result.output
+        assert "199 行将替代 2,728 行（−93 %）" in result.output
+        assert "--confirm" in result.output
+        assert "等待确认" in result.output
+        assert Asking.confirmed == []
+
+    def test_is_confirmed_with_the_figures_it_showed(self, file: str) -> None:
+        result = runner.invoke(app, ["ingest", "school_base", file, "--source", "s", "--confirm"])
+        assert result.exit_code == 0, result.output
+        assert Asking.confirmed == [Asking.replaces]

@@ -125,12 +125,13 @@ def deliver(client: httpx.AsyncClient, roster: dict[str, Any], contact: dict[str
         name: str = "schools.csv",
         url: str = DELIVERIES,
         headers: dict[str, str] | None = None,
+        **more: str,
     ) -> httpx.Response:
         body = content.encode() if isinstance(content, str) else content
         return await client.post(
             url,
             files={"file": (name, body)},
-            data={} if period is None else {"period": period},
+            data={**({} if period is None else {"period": period}), **more},
             headers=headers or contact,
         )
 

@@ -11,7 +11,7 @@ from edulake.common.lake import manifest
 from edulake.common.service import Resources
 
 CSV = "学校代码,学校名称,所属区\n0031,求真中学,宝山区\n0032,长征中学,普陀区\n"
-OTHER = "学校代码,学校名称,所属区\n0033,真北中学,普陀区\n"
+OTHER = "学校代码,学校名称,所属区\n0032,长征中学,普陀区\n0033,真北中学,普陀区\n"
 SOURCES = "/api/ingest/sources"
 
 

@@ -72,7 +72,8 @@ class TestRows:
         self, push: Any, deliver: Any
     ) -> None:
         first = await push({"period": "2024", "rows": [SCHOOL]})
-        await deliver()
+        file = await deliver(f"{','.join(SCHOOL)}\n{','.join(map(str, SCHOOL.values()))}\n")
+        assert file.json()["status"] == "landed"
         again = await push({"period": "2024", "rows": [SCHOOL]})
 
         assert again.status_code == 202

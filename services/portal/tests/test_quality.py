@@ -66,11 +66,11 @@ class TestSpark:
         assert spark(scores) == ""
 
 
-async def assessed(world: World, batch: str, failed: int, score: float) -> None:
+async def assessed(world: World, batch: str, failed: int, score: float, rows: int = 100) -> None:
     """A batch of `roster-b` that governance has closed, with one rule."""
     resources = world.resources_of("governance")
     same = {"batch_id": batch, "dataset": "school_base", "source_id": "roster-b", "period": "2026"}
-    counts = {"rows_in": 100, "rows_governed": 100 - failed, "rows_quarantined": failed}
+    counts = {"rows_in": rows, "rows_governed": rows - failed, "rows_quarantined": failed}
     run = {
         **same,
         **counts,
@@ -101,7 +101,7 @@ async def assessed(world: World, batch: str, failed: int, score: float) -> None:
         "outcome": "governed",
         "score": score,
         "scores": {"规范性": score},
-        "rules": [a_rule(failed)],
+        "rules": [a_rule(failed, rows)],
         "profile": {},
         "column_levels": {},
         "created_at": now(),

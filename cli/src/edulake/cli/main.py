@@ -10,7 +10,7 @@ import typer
 from edulake.cli import deadletters, lifecycle, publications
 from edulake.cli import source as sources
 from edulake.cli.calls import token_id
-from edulake.cli.deliver import follow, show_batch
+from edulake.cli.deliver import confirmed, exit_code, follow, show_batch
 from edulake.cli.doctor import examine
 from edulake.cli.terminal import MARKS, ask, err, gateway, in_words, load_settings, out, running
 from edulake.cli.verify import verify_all
@@ -35,14 +35,21 @@ def ingest(
     period: Annotated[str, typer.Option(help="数据所属时期，如 2024 / period")] = "",
     wait: Annotated[bool, typer.Option(help="等到发布 / wait until published")] = False,
     key: Annotated[str, typer.Option(help="为这次报送起的唯一名字 / Idempotency-Key")] = "",
+    confirm: Annotated[
+        bool, typer.Option(help="不再询问，确认替代 / replace what it replaces, unasked")
+    ] = False,
 ) -> None:
-    """交付一个文件 / deliver one file."""
+    """交付一个文件；替代过多时先询问 / deliver one file; asks before it replaces much.
+
+    退出码 / exit: 0 已接收 taken, 1 没有进来 came to nothing, 3 等待确认或同意 waits for a word.
+    """
     with gateway("edulake-cli") as caller:
         batch = caller.deliver(source, dataset, file, period or time.strftime("%Y"), key)
-        if wait:
+        batch = confirmed(caller, batch, out, is_meant=confirm)
+        if wait and batch["status"] != "unconfirmed":
             batch = follow(caller, batch["batch_id"], out)
     show_batch(batch, out)
-    raise typer.Exit(0 if batch["status"] not in ("quarantined", "refused") else 1)
+    raise typer.Exit(exit_code(batch["status"]))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from edulake.common.db import declarative_base_for
-from sqlalchemy import BigInteger, DateTime, Identity, Text
+from sqlalchemy import BigInteger, DateTime, Sequence, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -13,6 +13,10 @@ Base: Any = declarative_base_for("ingest")
 _moment = DateTime(timezone=True)
 #: The format of a push: governance adds such a batch to what the source sent before.
 PUSHED = "rows"
+#: Kept, but beyond what a delivery may change unasked: it lands once its source confirms the figures.
+UNCONFIRMED = "unconfirmed"
+#: The numbers of landing, over all datasets.
+LANDED_NO = Sequence("batch_landed_no", schema="ingest")
 
 
 class Source(Base):
@@ -50,12 +54,13 @@ class SourceRevision(Base):
 
 
 class Batch(Base):
-    """One delivery that landed, and what became of it."""
+    """One delivery that was kept, and what became of it."""
 
     __tablename__ = "batch"
     batch_id: Mapped[UUID] = mapped_column(primary_key=True)
-    #: The order of landing, drawn while nobody else can land for the same source, dataset and period.
-    landed_no: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
+    #: The order of landing, drawn while nobody else can land for the same source, dataset and period. None: it
+    #: waits for its source's word, or never got it.
+    landed_no: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     source_id: Mapped[str]
     dataset: Mapped[str]
     period: Mapped[str]
@@ -73,6 +78,10 @@ class Batch(Base):
     columns: Mapped[list[str]] = mapped_column(JSONB)
     #: What the reader saw: delimiter, empty lines, rows of another width, sheets not read, error cells.
     notes: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    #: What it replaced when it landed, or would replace, in figures (`schemas.Replaces`); None: nothing.
+    replaces: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    #: The sealed objects of a batch that waits, as the manifest will name them; None once it landed.
+    objects: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     status: Mapped[str]
     #: Taken back by its source; frees the same file to be delivered again.
     is_withdrawn: Mapped[bool]

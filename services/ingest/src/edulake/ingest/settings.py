@@ -47,6 +47,11 @@ class IngestSettings(Settings):
         gt=0,
         description="A batch that has waited this long for governance or publication says so to its source.",
     )
+    unconfirmed_keep_days: float = Field(
+        default=14.0,
+        gt=0,
+        description="Longest a delivery waits for its source to confirm what it replaces; then it ends and its bytes go.",
+    )
     orphan_age_s: float = Field(
         default=3600.0, ge=0, description="Age from which a stored object that no batch names is removed."
     )

@@ -20,7 +20,7 @@ GOVERNING = {
 }
 UNDER_WAY = ("landed", "governed")
 #: Runs that stand at a step; all others are over.
-OPEN_RUNS = ("queued", "running", "waiting_reference", "failed")
+OPEN_RUNS = ("queued", "running", "waiting_reference", "held", "failed")
 #: How a batch ends that is not published.
 ENDED = ("quarantined", "refused", "superseded", "withdrawn")
 
@@ -39,9 +39,16 @@ class Step:
 def steps_of(batch: Mapping[str, Any], run: Mapping[str, Any] | None) -> list[Step]:
     """`run` is governance's record of the batch, None while there is none (or none one may see)."""
     seconds = {**batch["seconds_by_step"], **(run["seconds_by_step"] if run else {})}
-    steps = [Step(title, "raw", "passed", seconds.get(name)) for name, title in LANDING.items()]
+    steps = [_landing(batch, name, title, seconds.get(name)) for name, title in LANDING.items()]
     steps += _governing(batch, run, seconds)
     return [*steps, _publishing(batch)]
+
+
+def _landing(batch: Mapping[str, Any], name: str, title: str, seconds: float | None) -> Step:
+    """A delivery that waits for its source's word is received and read, and has not landed."""
+    if name != "land" or batch["status"] != "unconfirmed":
+        return Step(title, "raw", "passed", seconds)
+    return Step("入湖", "raw", "present", note="等待报送人确认")
 
 
 def _governing(
@@ -64,13 +71,16 @@ def _governing(
 def _waiting(run: Mapping[str, Any]) -> str:
     if run["state"] == "waiting_reference":
         return "等待引用的数据集：" + "、".join(run["waiting_for"])
-    return {"queued": "排队中", "failed": run["reason_zh"] or "多次失败，等待处理"}.get(run["state"], "")
+    waits = {"queued": "排队中", "held": "等待同意", "failed": run["reason_zh"] or "多次失败，等待处理"}
+    return waits.get(run["state"], "")
 
 
 def _publishing(batch: Mapping[str, Any]) -> Step:
     status = batch["status"]
     if status == "published":
         return Step("发布", "published", "passed", note=f"第 {batch['published_version']} 版")
+    if status == "held":
+        return Step("发布", "published", "present", note="等待同意")
     if status in ENDED:
         title = "未发布" if status in ("quarantined", "refused") else state_words(status, "batch")
         return Step(title, "published", "stopped", note=batch["reason_zh"])

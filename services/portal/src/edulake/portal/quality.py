@@ -15,6 +15,8 @@ class Judged:
     rule: Mapping[str, Any]
     share: float | None
     change: float | None
+    #: Fewer rows were checked than before: what looks better is only less.
+    has_fewer_rows: bool = False
 
     @property
     def is_worse(self) -> bool:
@@ -29,12 +31,15 @@ def share_of(rule: Mapping[str, Any]) -> float | None:
 
 def judged(report: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[Judged]:
     """The rules of a report, those that lost most rows first."""
-    earlier = {rule["rule_id"]: share_of(rule) for rule in before["rules"]} if before else {}
+    earlier = {rule["rule_id"]: rule for rule in before["rules"]} if before else {}
     found = []
     for rule in report["rules"]:
-        share, was = share_of(rule), earlier.get(rule["rule_id"])
+        old = earlier.get(rule["rule_id"])
+        share, was = share_of(rule), share_of(old) if old else None
         change = share - was if share is not None and was is not None else None
-        found.append(Judged(report["dataset"], report["source_id"], report["batch_id"], rule, share, change))
+        fewer = bool(old and rule["checked_rows"] < old["checked_rows"])
+        whose = (report["dataset"], report["source_id"], report["batch_id"])
+        found.append(Judged(*whose, rule, share, change, fewer))
     return sorted(found, key=lambda one: (one.share is None, one.share, one.rule["rule_id"]))
 
 

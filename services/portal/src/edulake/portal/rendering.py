@@ -45,6 +45,7 @@ def environment() -> Environment:
         "zip": zip,
         "due": words.due,
         "percent": words.percent,
+        "signed": words.signed,
         "service": service_title,
         "state": words.state,
         "role": words.role,

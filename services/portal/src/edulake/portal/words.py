@@ -21,13 +21,14 @@ STATES = {
     },
     "order": {"open": "待分派", "assigned": "处理中", "resolved": "待验证", "closed": "已关闭"},
     "batch": {
+        "unconfirmed": "等待确认",
         "landed": "已归集",
         "governed": "已治理",
         "published": "已发布",
+        "held": "等待同意",
         "quarantined": "整批隔离",
         "refused": "已拒收",
         "superseded": "已被替代",
-        "held": "待确认",
         "withdrawn": "已撤回",
     },
     "client": {"active": "可用", "disabled": "已停用"},
@@ -47,7 +48,7 @@ STATES = {
     "job": {
         "waiting": "等待发布",
         "running": "发布中",
-        "held": "暂缓发布",
+        "held": "等待放行",
         "blocked": "发布受阻",
         "failed": "发布失败",
     },
@@ -56,9 +57,9 @@ STATES = {
     "outcome": {
         "governed": "已治理",
         "below_threshold": "低于门槛",
+        "held": "等待同意",
         "refused": "已拒收",
         "superseded": "已被替代",
-        "held": "待确认",
     },
     "grant": {"active": "有效", "revoked": "已结束", "expired": "已到期"},
     "decision": {"approve": "同意", "refuse": "拒绝"},
@@ -127,6 +128,16 @@ def percent(value: Any) -> str:
     hundreds = value * 100
     near = min(max(hundreds, 0.01), 99.99) if 0 < value < 1 else hundreds
     return f"{near:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def signed(value: Any) -> str:
+    """A change as a percentage with its sign: `−93 %`, `+8 %`; what is not whole never reads as −100 %."""
+    if not isinstance(value, int | float):
+        return "—"
+    hundreds = value * 100
+    near = round(hundreds) if abs(hundreds) >= 1 else round(hundreds, 1)
+    near = -99.9 if near <= -100 and value > -1 else near
+    return f"{near:+g} %".replace("-", "−") if near else "不变"
 
 
 def due(value: str) -> Markup:

@@ -70,10 +70,6 @@ class Scope:
         """Whether one thing of this dataset and source is among it."""
         return self.everything or dataset in self.datasets or source in self.sources
 
-    def has(self, dataset: str, source: str) -> bool:
-        """Whether one object of this dataset and source is in it."""
-        return self.everything or dataset in self.datasets or source in self.sources
-
     def within(self, dataset: Any, source: Any = None) -> ColumnElement[bool]:
         """The same over the columns of a table; `source` None: a table that knows no sources."""
         if self.everything:

@@ -153,6 +153,7 @@ TABLE: dict[str, Kind] = {
         "batches and their way through governance",
         {
             "read": _DELIVERED,
+            "confirm": _by(STEWARD, CONTACT),
             "withdraw": _by(STEWARD, CONTACT),
             "reprocess": _by(STEWARD),
             "agree": _by(STEWARD, OWNER),

@@ -26,6 +26,7 @@ from edulake.ingest.batch.problems import (
     Busy,
     MissingPart,
     NotThisSourcesDataset,
+    OtherRows,
     PersonalName,
     ReaderBroken,
     SourceSuspended,
@@ -160,9 +161,10 @@ async def deliver(
             parcel = Parcel(to.source, dataset, staged, subject.id, seconds, key, subject.answers)
             if earlier := await find_earlier(resources, parcel):
                 outcome = "repeated"
+                refuse_other_rows(staged, earlier.batch.rows_landed)
                 return earlier
             landed = await _read_and_land(resources, to, parcel, folder)
-            outcome = "landed" if landed.is_new else "repeated"
+            outcome = landed.batch.status if landed.is_new else "repeated"
             return landed
     finally:
         DELIVERIES.labels(dataset, outcome).inc()
@@ -176,15 +178,28 @@ async def _read_and_land(resources: Resources, to: Addressee, parcel: Parcel, fo
     parcel.seconds["read"] = round(time.perf_counter() - began, 3)
     refuse_personal(reading.headers, resources.standards)
     refuse_wrong(reading.headers, to.contract, parcel.mapping, resources.standards)
-    landed = await land(resources, deliveries.lake, parcel, reading, rows)
+    refuse_other_rows(parcel.staged, reading.rows)
+    landed = await land(resources, deliveries.lake, parcel, to.contract, reading, rows)
     log.info(
-        "batch landed" if landed.is_new else "delivery repeated",
+        f"batch {landed.batch.status}" if landed.is_new else "delivery repeated",
         batch_id=landed.batch.batch_id,
         source_id=to.source.id,
         dataset=parcel.dataset,
         rows=landed.batch.rows_landed,
     )
     return landed
+
+
+def refuse_other_rows(staged: Staged, rows: int) -> None:
+    """OtherRows when the source said another number than the file has: it was cut, or it is another file."""
+    if staged.confirm_rows not in (None, rows):
+        raise OtherRows(
+            f"文件读出 {rows:,} 行，confirm_rows 声明为 {staged.confirm_rows:,} 行；没有入湖",
+            f"{rows:,} rows were read, confirm_rows says {staged.confirm_rows:,}; nothing landed",
+            mend_zh="核对文件是否完整，改正 confirm_rows",
+            mend_en="check whether the file is whole, and confirm_rows",
+            where="form.confirm_rows",
+        )
 
 
 def refuse_bad_period(period: str) -> None:

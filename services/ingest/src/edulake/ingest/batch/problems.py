@@ -41,6 +41,22 @@ class TooLate(Conflict):
     code, title_zh, title_en = "too-late-to-withdraw", "批次已治理，不能撤回", "Too late to withdraw"
 
 
+class FiguresChanged(Conflict):
+    code, title_zh, title_en = "figures-changed", "将替代的数据已有变化", "What it would replace has changed"
+
+
+class NothingToConfirm(Conflict):
+    code, title_zh, title_en = "nothing-to-confirm", "批次不在等待确认", "The batch waits for no confirmation"
+
+
+class OtherRows(Unprocessable):
+    code, title_zh, title_en = (
+        "other-number-of-rows",
+        "行数与声明的不同",
+        "The file has another number of rows than stated",
+    )
+
+
 class WrongHeader(Unprocessable):
     code, title_zh, title_en = "wrong-header", "表头不符", "Wrong header"
 

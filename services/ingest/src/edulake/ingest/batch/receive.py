@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Staged:
     """A delivery on this machine's disk: its bytes, how they are named, and their SM3 (hex).
 
     `is_push`: some rows of a period, that add to what the source sent before; a file is all of it.
+    `confirm_rows`: how many rows the source says the file has, so that it need not be asked about their number.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class Staged:
     size_bytes: int
     period: str
     is_push: bool = False
+    confirm_rows: int | None = None
 
 
 @asynccontextmanager
@@ -98,7 +101,27 @@ def _staged(path: Path, form: Form) -> Staged:
         raise MissingPart("缺少 file 部分", "the part `file` is missing", where="form.file")
     if "period" not in form.fields:
         raise MissingPart("缺少 period 部分", "the part `period` is missing", where="form.period")
-    return Staged(path, form.filename, form.digest, form.size_bytes, form.fields["period"])
+    return Staged(
+        path,
+        form.filename,
+        form.digest,
+        form.size_bytes,
+        form.fields["period"],
+        confirm_rows=_count_of(form.fields.get("confirm_rows")),
+    )
+
+
+def _count_of(field: str | None) -> int | None:
+    """A number of rows that a source states. Raises MissingPart."""
+    if field is None:
+        return None
+    if not re.fullmatch("[0-9]{1,9}", field):
+        raise MissingPart(
+            "confirm_rows 应为这份文件的行数，如 2728",
+            "confirm_rows is the file's number of rows, such as 2728",
+            where="form.confirm_rows",
+        )
+    return int(field)
 
 
 async def bounded(request: Request, settings: IngestSettings, max_bytes: int) -> AsyncIterator[bytes]:

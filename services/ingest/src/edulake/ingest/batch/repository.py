@@ -8,7 +8,7 @@ from uuid import UUID
 from edulake.common import locks
 from edulake.common.locks import Space
 from edulake.common.policy import Scope
-from edulake.ingest.models import PUSHED, Batch, Published, Source
+from edulake.ingest.models import LANDED_NO, PUSHED, UNCONFIRMED, Batch, Published, Source
 from sqlalchemy import exists, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +16,20 @@ from sqlalchemy.orm import aliased
 
 #: Ends of a batch whose rows are not in effect.
 WITHOUT_EFFECT = ("quarantined", "refused", "superseded")
+#: Where a batch's rows are what its source delivered, or will be as far as is known.
+IN_EFFECT = ("landed", "governed", "published")
+#: Rows whose publication was refused are governed all the same.
+_EFFECTIVE = (
+    Batch.landed_no.is_not(None),
+    ~Batch.is_withdrawn,
+    or_(
+        Batch.status.in_(IN_EFFECT),
+        Batch.status.in_(("refused", "held")) & Batch.refused_version.is_not(None),
+    ),
+)
 
+_NAMING = or_(Batch.landed_no.is_not(None), ~Batch.is_withdrawn)
+_COUNTED = Batch.landed_no.is_not(None)
 _VOUCHED = text(
     "SELECT EXISTS (SELECT FROM lake.manifest WHERE zone = 'raw' AND table_name = :dataset "
     "AND files @> jsonb_build_array(jsonb_build_object('path', CAST(:path AS text))))"
@@ -29,14 +42,20 @@ async def lock_object(session: AsyncSession, dataset: str, digest: str) -> None:
 
 
 async def is_named(session: AsyncSession, dataset: str, digest: str, path: str) -> bool:
-    """Whether a batch or a manifest of the lake names the object."""
-    named = await session.scalar(select(exists().where(Batch.dataset == dataset, Batch.digest == digest)))
+    """Whether a batch or a manifest of the lake names the object.
+
+    A batch that was taken back before it landed names nothing: nobody ever used its bytes.
+    """
+    is_of_batch = exists().where(Batch.dataset == dataset, Batch.digest == digest, _NAMING)
+    named = await session.scalar(select(is_of_batch))
     return bool(named or await session.scalar(_VOUCHED, {"dataset": dataset, "path": path}))
 
 
 async def named_among(session: AsyncSession, objects: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of the objects (dataset, digest) that a batch names."""
-    query = select(Batch.dataset, Batch.digest).where(tuple_(Batch.dataset, Batch.digest).in_(objects))
+    query = select(Batch.dataset, Batch.digest).where(
+        tuple_(Batch.dataset, Batch.digest).in_(objects), _NAMING
+    )
     return {(row.dataset, row.digest) for row in await session.execute(query.distinct())}
 
 
@@ -83,7 +102,65 @@ async def find_repeated(
         Batch.status.not_in(WITHOUT_EFFECT),
         ~replaced,
     )
+    newest = query.order_by(Batch.landed_no.desc().nulls_last(), Batch.batch_id.desc())
+    return cast(Batch | None, await session.scalar(newest.limit(1)))
+
+
+async def next_landed_no(session: AsyncSession) -> int:
+    """The next number of landing; drawn while the manifest of the batch's dataset is held."""
+    return int(await session.scalar(select(LANDED_NO.next_value())) or 0)
+
+
+async def in_effect(session: AsyncSession, source_id: str, dataset: str, period: str) -> list[Batch]:
+    """What a file for the period would replace: the newest file that counts and the pushes after it.
+
+    Oldest first. What was held back or came to nothing does not count: the one before it is still in effect.
+    """
+    place = (Batch.source_id == source_id, Batch.dataset == dataset, Batch.period == period)
+    newest_file = select(func.max(Batch.landed_no)).where(*place, *_EFFECTIVE, Batch.format != PUSHED)
+    since = func.coalesce(newest_file.scalar_subquery(), 0)
+    query = select(Batch).where(*place, *_EFFECTIVE, Batch.landed_no >= since)
+    return list(await session.scalars(query.order_by(Batch.landed_no)))
+
+
+async def find_same_elsewhere(
+    session: AsyncSession, source_id: str, dataset: str, period: str, digest: str
+) -> Batch | None:
+    """The same file in effect under another period or another source, the newest of them."""
+    later = aliased(Batch)
+    replaced = exists().where(
+        later.source_id == Batch.source_id,
+        later.dataset == Batch.dataset,
+        later.period == Batch.period,
+        later.landed_no > Batch.landed_no,
+        later.format != PUSHED,
+        ~later.is_withdrawn,
+        later.status.in_(IN_EFFECT),
+    )
+    query = select(Batch).where(
+        Batch.dataset == dataset,
+        Batch.digest == digest,
+        Batch.format != PUSHED,
+        or_(Batch.source_id != source_id, Batch.period != period),
+        *_EFFECTIVE,
+        ~replaced,
+    )
     return cast(Batch | None, await session.scalar(query.order_by(Batch.landed_no.desc()).limit(1)))
+
+
+async def expire_unconfirmed(
+    session: AsyncSession, before: datetime, reason: tuple[str, str], at: datetime
+) -> int:
+    """End what nobody confirmed since `before`; how many it were."""
+    statement = (
+        update(Batch)
+        .where(Batch.status == UNCONFIRMED, Batch.created_at < before)
+        .values(
+            status="withdrawn", is_withdrawn=True, reason_zh=reason[0], reason_en=reason[1], updated_at=at
+        )
+    )
+    result = await session.execute(statement)
+    return int(cast(Any, result).rowcount)
 
 
 async def add(session: AsyncSession, batch: Batch) -> None:
@@ -101,18 +178,18 @@ async def list_before(
     *,
     scope: Scope,
     filters: dict[str, str],
-    before: int | None,
+    before: UUID | None,
     limit: int,
 ) -> list[Batch]:
-    """Latest landed first, within the scope.
+    """Latest delivered first (ids are in the order of time), within the scope.
 
-    `before`: landed_no of the last page's last.
+    `before`: the id of the last page's last.
     """
     query = select(Batch).where(scope.within(Batch.dataset, Batch.source_id))
-    query = query.order_by(Batch.landed_no.desc()).limit(limit)
+    query = query.order_by(Batch.batch_id.desc()).limit(limit)
     query = query.where(*(getattr(Batch, name) == value for name, value in filters.items()))
     if before is not None:
-        query = query.where(Batch.landed_no < before)
+        query = query.where(Batch.batch_id < before)
     return list(await session.scalars(query))
 
 
@@ -190,9 +267,11 @@ async def summary(session: AsyncSession) -> dict[str, Any]:
 
 
 async def _by_dataset(session: AsyncSession) -> list[dict[str, Any]]:
-    counts = select(
-        Batch.dataset, func.count().label("batches"), func.sum(Batch.rows_landed).label("rows_landed")
-    ).group_by(Batch.dataset)
+    counts = (
+        select(Batch.dataset, func.count().label("batches"), func.sum(Batch.rows_landed).label("rows_landed"))
+        .where(_COUNTED)
+        .group_by(Batch.dataset)
+    )
     newest = (
         select(
             Batch.dataset,
@@ -201,6 +280,7 @@ async def _by_dataset(session: AsyncSession) -> list[dict[str, Any]]:
             Batch.rows_landed.label("last_rows"),
             Batch.created_at.label("last_landed_at"),
         )
+        .where(_COUNTED)
         .ext(distinct_on(Batch.dataset))
         .order_by(Batch.dataset, Batch.landed_no.desc())
     )

@@ -1,17 +1,27 @@
 """Batches as the API shows them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from edulake.common.clock import now
 from edulake.ingest.batch.filename import NOTE
 from edulake.ingest.batch.remarks import Remark, remarks_on
-from edulake.ingest.models import Batch
+from edulake.ingest.batch.replacing import Replaces
+from edulake.ingest.models import UNCONFIRMED, Batch
+from edulake.ingest.settings import IngestSettings
 from pydantic import BaseModel, StringConstraints
 
 Period = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$")]
 Status = Literal[
-    "landed", "governed", "published", "held", "quarantined", "refused", "superseded", "withdrawn"
+    "unconfirmed",
+    "landed",
+    "governed",
+    "published",
+    "held",
+    "quarantined",
+    "refused",
+    "superseded",
+    "withdrawn",
 ]
 #: How far on its way a batch is; what is decided otherwise has no way left.
 STEPS = ("landed", "governed", "published")
@@ -20,6 +30,10 @@ WAITS_FOR = {
     "landed": ("治理", "governance"),
     "governed": ("发布", "publication"),
 }
+UNCONFIRMED_WORDS = (
+    "已收到，等待报送人确认将替代的数据；确认之前不入湖，现有数据不变",
+    "received; it waits for its source to confirm what it replaces, and nothing is changed before",
+)
 
 
 class Progress(BaseModel):
@@ -28,6 +42,14 @@ class Progress(BaseModel):
     step: str
     done: int
     total: int
+
+
+class ReplacesOut(Replaces):
+    """What a delivery replaced, or will when it is confirmed (status `unconfirmed`), also as a sentence."""
+
+    change_percent: float | None
+    zh: str
+    en: str
 
 
 class BatchOut(BaseModel):
@@ -53,6 +75,8 @@ class BatchOut(BaseModel):
     published_version: int | None
     seconds_by_step: dict[str, float]
     progress: Progress
+    replaces: ReplacesOut | None
+    expires_at: datetime | None
     reason_zh: str
     reason_en: str
     created_at: datetime
@@ -82,26 +106,56 @@ class SummaryOut(BaseModel):
     datasets: list[DatasetSummary]
 
 
-def shown(batch: Batch, overdue_s: float, filename: str) -> BatchOut:
-    """A batch as the API shows it, its file called `filename`; one that waits for longer than `overdue_s` seconds says so."""
-    own = ("batch_id", "progress", "reason_zh", "reason_en", "remarks", "filename", "notes")
+def shown(batch: Batch, settings: IngestSettings, filename: str) -> BatchOut:
+    """A batch as the API shows it, its file called `filename`; one that waits for too long says that it does."""
+    own = {
+        "batch_id",
+        "progress",
+        "reason_zh",
+        "reason_en",
+        "remarks",
+        "filename",
+        "notes",
+        "replaces",
+        "expires_at",
+    }
     facts = {name: getattr(batch, name) for name in BatchOut.model_fields if name not in own}
-    reason_zh, reason_en = _reason(batch, overdue_s)
+    replaces = _replaces(batch)
+    expires_at = batch.created_at + timedelta(days=settings.unconfirmed_keep_days)
+    reason_zh, reason_en = _reason(batch, settings.batch_overdue_s)
     return BatchOut(
         batch_id=str(batch.batch_id),
         filename=filename,
         notes={name: note for name, note in batch.notes.items() if name != NOTE},
         remarks=remarks_on(batch.notes),
         progress=_progress(batch),
+        replaces=replaces,
+        expires_at=expires_at if batch.status == UNCONFIRMED else None,
         reason_zh=reason_zh,
         reason_en=reason_en,
         **facts,
     )
 
 
+def _replaces(batch: Batch) -> ReplacesOut | None:
+    if batch.replaces is None:
+        if batch.status != UNCONFIRMED:
+            return None
+        # What it would have replaced is gone since: the source says its word on that all the same.
+        facts = Replaces(
+            batch_id=None, rows_before=None, rows_after=batch.rows_landed, delivered_at=None, odd=[]
+        )
+    else:
+        facts = Replaces.model_validate(batch.replaces)
+    zh, en = facts.in_words(is_done=batch.landed_no is not None)
+    return ReplacesOut(**facts.model_dump(), change_percent=facts.percent, zh=zh, en=en)
+
+
 def _reason(batch: Batch, overdue_s: float) -> tuple[str, str]:
     """Why it is as it is. Whatever got lost on the way, a batch never waits without a word (P1)."""
     waited_s = (now() - batch.updated_at).total_seconds()
+    if batch.status == UNCONFIRMED:
+        return UNCONFIRMED_WORDS
     if batch.reason_zh or batch.status not in WAITS_FOR or waited_s < overdue_s:
         return batch.reason_zh, batch.reason_en
     zh, en = WAITS_FOR[batch.status]
@@ -115,5 +169,5 @@ def _reason(batch: Batch, overdue_s: float) -> tuple[str, str]:
 def _progress(batch: Batch) -> Progress:
     """A held batch is as far as it came: what its publication waits for is governed."""
     held = 2 if batch.refused_version is not None else 1
-    done = {"landed": 1, "governed": 2, "held": held}.get(batch.status, len(STEPS))
+    done = {UNCONFIRMED: 0, "landed": 1, "governed": 2, "held": held}.get(batch.status, len(STEPS))
     return Progress(step=batch.status, done=done, total=len(STEPS))

@@ -1,4 +1,4 @@
-"""What a source may do with a batch that landed."""
+"""What a source may do with a batch it delivered."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from edulake.common.identity import Subject
 from edulake.common.standards import Standards
 from edulake.ingest.batch import repository
 from edulake.ingest.batch.problems import BatchNotFound, TooLate
-from edulake.ingest.models import Batch
+from edulake.ingest.models import UNCONFIRMED, Batch, Source
 from edulake.ingest.source import service as sources
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,13 +38,18 @@ async def get(
     return batch
 
 
+async def source_of(session: AsyncSession, batch: Batch) -> Source:
+    """The source of a batch, as it is registered now."""
+    return await sources.get(session, batch.source_id)
+
+
 async def withdraw(session: AsyncSession, batch_id: UUID, subject: Subject, standards: Standards) -> Batch:
     """Take a batch back before it is governed, or while it is held; a second withdrawal changes nothing."""
     batch = await get(session, batch_id, subject, standards, verb="withdraw", for_update=True)
     if batch.status == "withdrawn":
         return batch
     is_held = batch.status == "held" and batch.governed_version is None
-    if batch.status != "landed" and not is_held:
+    if batch.status not in ("landed", UNCONFIRMED) and not is_held:
         raise TooLate(
             f"批次已是 {batch.status}，不能撤回",
             f"the batch is {batch.status} already",
@@ -53,7 +58,8 @@ async def withdraw(session: AsyncSession, batch_id: UUID, subject: Subject, stan
         )
     batch.status, batch.is_withdrawn, batch.updated_at = "withdrawn", True, now()
     batch.reason_zh, batch.reason_en = WITHDRAWN
-    await announce_withdrawal(session, batch, subject.id)
+    if batch.landed_no is not None:  # of one that waited nobody was told
+        await announce_withdrawal(session, batch, subject.id)
     return batch
 
 

@@ -1,4 +1,4 @@
-"""After a crash: what was stored for no batch, and what was staged for no delivery, goes away.
+"""What was stored for no batch or for one that never landed, and what was staged for no delivery, goes away.
 
 Only what is old enough and what neither a batch nor the lake's manifest names is removed, under the
 lock of its digest, so that a delivery that adopts the same object wins or comes after.
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from edulake.common.service import Resources
 from edulake.common.telemetry import logger
 from edulake.ingest.batch import repository
+from edulake.ingest.batch.confirmation import expire
 from edulake.ingest.batch.delivery import settings_of
 from edulake.ingest.batch.landing import ROWS
 from edulake.ingest.batch.receive import discard
@@ -26,6 +27,7 @@ async def sweep_orphans(resources: Resources, stop: asyncio.Event) -> None:
     """Sweep at start and from time to time."""
     settings = settings_of(resources)
     while not stop.is_set():
+        await expire(resources)
         await sweep(resources)
         try:
             await asyncio.wait_for(stop.wait(), settings.sweep_pause_s)

@@ -1,12 +1,16 @@
 """`/batches`: what was delivered, how far it came, what was refused and why."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from edulake.portal.change import change_of
 from edulake.portal.clients.reply import Reply, Trouble
 from edulake.portal.desk import AtDesk, Desk
 from edulake.portal.export import Columns, export
+from edulake.portal.forms import Form
 from edulake.portal.names import Names
 from edulake.portal.progress import UNDER_WAY, steps_of
 from edulake.portal.words import exact, state
@@ -80,7 +84,7 @@ async def progress(batch_id: str, desk: AtDesk, seen: str = "") -> Response:
         return desk.trouble_page(values, "批次")
     if values["seen"] == seen:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    return desk.page("batch/live.html", **values)
+    return desk.page("batch/live.html", **values, is_alone=True)
 
 
 @router.post("/batches/{batch_id}/{part}/values")
@@ -102,33 +106,56 @@ async def values(
 
 @router.post("/batches/{batch_id}/{action}")
 async def act(batch_id: UUID, action: str, desk: AtDesk) -> Response:
-    await desk.form()
-    if action == "withdraw":
-        reply = await desk.post("ingest", f"{API}/{batch_id}/withdraw", {})
-    elif action == "reprocess":
-        reply = await desk.post("governance", f"/api/governance/batches/{batch_id}/reprocess", {})
-    elif action == "retry":
-        reply = await _retry(desk, batch_id)
+    form = await desk.form()
+    if action in ("withdraw", "confirm"):
+        reply = await desk.post("ingest", f"{API}/{batch_id}/{action}", _shown(form))
+    elif action in ("reprocess", "agree", "refuse"):
+        path = f"/api/governance/batches/{batch_id}/{action}"
+        reply = await desk.post("governance", path, {} if action == "reprocess" else _decided(form))
+    elif action in ("retry", "release"):
+        reply = await _publish(desk, batch_id, action, _shown(form))
     else:
         return desk.trouble_page(NO_SUCH, "操作")
     if reply.trouble:
-        return await _batch(desk, str(batch_id), reply)
+        return await _batch(desk, str(batch_id), reply, form)
     return desk.go(f"/batches/{batch_id}?done={action}-batch")
 
 
-async def _retry(desk: Desk, batch_id: UUID) -> Reply:
-    """Have the publication of the batch's dataset tried again."""
+def _shown(form: Form) -> dict[str, Any]:
+    """The figures that the page showed, as they stood in its form."""
+    try:
+        shown = json.loads(form.get("shown") or "{}")
+    except ValueError:
+        shown = {}
+    return shown if isinstance(shown, dict) else {}
+
+
+def _decided(form: Form) -> dict[str, Any]:
+    """The figures of a held batch that the page showed, and the reason where there is one."""
+    reason = {"reason": form.get("reason").strip()} if form.has("reason") else {}
+    return {**_shown(form), **reason}
+
+
+async def _publish(desk: Desk, batch_id: UUID, action: str, shown: dict[str, Any]) -> Reply:
+    """Have the publication of the batch's dataset tried again, or let go on what it lacks."""
     found = await desk.get("ingest", f"{API}/{batch_id}")
     if found.trouble:
         return found
-    return await desk.post("gateway", f"/api/gateway/publications/{found.data['dataset']}/retry", {})
+    return await desk.post("gateway", f"/api/gateway/publications/{found.data['dataset']}/{action}", shown)
 
 
-async def _batch(desk: Desk, batch_id: str, refusal: Reply) -> HTMLResponse:
+async def _batch(desk: Desk, batch_id: str, refusal: Reply, form: Form | None = None) -> HTMLResponse:
     values = await _facts(desk, batch_id)
     if isinstance(values, Reply):
         return desk.trouble_page(values, "批次")
-    return desk.page("batch/show.html", status=refusal.status, trouble=refusal.trouble, **values)
+    return desk.page(
+        "batch/show.html",
+        status=refusal.status,
+        trouble=refusal.trouble,
+        form=form or Form(),
+        is_alone=False,
+        **values,
+    )
 
 
 async def _facts(desk: Desk, batch_id: str) -> dict[str, Any] | Reply:
@@ -143,16 +170,41 @@ async def _facts(desk: Desk, batch_id: str) -> dict[str, Any] | Reply:
     if found.trouble:
         return found
     steps = steps_of(found.data, run.data)
+    is_held = found.data["status"] == "held"
+    held = run.data if run.data and is_held and not found.data["governed_version"] else None
+    unreleased = await _unreleased(desk, found.data) if is_held and not held else None
     drawn = repr((found.data, steps, report.data)).encode()
     return {
         "batch": found.data,
         "may": await desk.rights(found.data["dataset"], found.data["source_id"]),
         "steps": steps,
         "report": report.data,
+        "held": held,
+        "unreleased": unreleased,
+        "merged": _merged(found.data),
         "references": run.data["references"] if run.data else [],
         "is_under_way": found.data["status"] in UNDER_WAY,
         "seen": hashlib.sha256(drawn).hexdigest()[:16],
     }
+
+
+async def _unreleased(desk: Desk, batch: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The publication of the batch's dataset, where it waits for somebody to let it go: the job and what is served."""
+    found = await desk.get("gateway", "/api/gateway/publications")
+    one = next((one for one in found.data or [] if one["dataset"] == batch["dataset"]), None)
+    if one is None or one["job"] is None or one["job"]["status"] != "held":
+        return None
+    served = next((version for version in one["versions"] if version["is_current"]), None)
+    rows = served["row_count"] if served else None
+    return {"job": one["job"], "rows": rows, "change": change_of(one["job"]["row_count"], rows)}
+
+
+def _merged(batch: Mapping[str, Any]) -> int | None:
+    """Rows that became part of another one, so that landed is governed, merged and quarantined; None: not known."""
+    if not batch["rows_governed"]:
+        return None
+    rest: int = batch["rows_landed"] - batch["rows_governed"] - (batch["rows_quarantined"] or 0)
+    return rest if rest >= 0 else None
 
 
 @router.get("/batches/{batch_id}/findings")

@@ -56,8 +56,10 @@ async def deliver(desk: AtDesk) -> Response:
     reply = await _pass_on(desk, upload, typed.get("period").strip(), *found.groups())
     if reply.trouble:
         return await _form(desk, typed, _beside_the_fields(reply.trouble))
-    told = "delivered" if reply.code == 202 else "repeated"
-    return desk.go(f"/batches/{reply.data['batch_id']}?done={told}")
+    page = f"/batches/{reply.data['batch_id']}"
+    if reply.data["status"] == "unconfirmed":  # its page asks
+        return desk.go(page)
+    return desk.go(f"{page}?done={'delivered' if reply.code == 202 else 'repeated'}")
 
 
 def _missing(typed: Form, upload: Upload, *, known: bool) -> dict[str, str]:

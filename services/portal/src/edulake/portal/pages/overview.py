@@ -1,8 +1,10 @@
 """`/`: what stands in the lake and flows through it, and what each person comes for."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
+from edulake.portal.change import is_comparable, rows_change
 from edulake.portal.clients.reply import Reply
 from edulake.portal.desk import AtDesk, Desk
 from edulake.portal.flow import flows, totals
@@ -24,6 +26,29 @@ LAKE = {
 async def overview(desk: AtDesk) -> HTMLResponse:
     figures = await _figures(desk)
     return desk.page("overview/page.html", **figures)
+
+
+def _fallen(desk: Desk, newest: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The newest reports whose rows fell beyond the bound; their scores say nothing."""
+    contracts = desk.resources.standards.datasets
+    pairs = ((one["report"], one["before"], contracts.get(one["report"]["dataset"])) for one in newest)
+    return [
+        {**report, "change": rows_change(report, before)}
+        for report, before, contract in pairs
+        if not is_comparable(report, before, contract)
+    ]
+
+
+def _held(desk: Desk, replies: Mapping[str, Reply]) -> list[dict[str, Any]]:
+    """Batches that wait for this person, among others, to agree."""
+    found = replies["held"].data["items"] if "held" in replies and replies["held"].data else []
+    return [one for one in found if desk.may_of(one["dataset"], "batch", "agree")]
+
+
+def _unreleased(desk: Desk, gateway: Reply) -> list[dict[str, Any]]:
+    """Publications that wait for this person, among others, to let them go on."""
+    held = (one for one in gateway.data or [] if one["job"] and one["job"]["status"] == "held")
+    return [one for one in held if desk.may_of(one["dataset"], "publication", "release")]
 
 
 @router.get("/overview/figures")
@@ -50,6 +75,9 @@ async def _figures(desk: Desk) -> dict[str, Any]:
         "totals": totals(*lake),
         "silent": [reply for reply in lake if reply.trouble],
         "worse": worsened(replies["quality"].data or []) if "quality" in replies else [],
+        "fallen": _fallen(desk, replies["quality"].data or []) if "quality" in replies else [],
+        "held": _held(desk, replies),
+        "unreleased": _unreleased(desk, replies["gateway"]),
     }
     drawn = bytes(desk.page("overview/figures.html", **values).body)
     digest = hashlib.sha256(drawn).hexdigest()[:16]

@@ -1,9 +1,11 @@
 """`/quality`: what was checked last of each dataset, and whether it got better or worse."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
+from edulake.portal.change import is_comparable, rows_change, with_falls
 from edulake.portal.clients.reply import Reply
-from edulake.portal.desk import AtDesk
+from edulake.portal.desk import AtDesk, Desk
 from edulake.portal.quality import judged, spark
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse
@@ -19,7 +21,7 @@ async def newest(desk: AtDesk) -> HTMLResponse:
         desk.get("governance", NEWEST), desk.get("workorder", "/api/workorder/summary")
     )
     lines = [
-        {**pair, "rules": judged(pair["report"], pair["before"])}
+        {**pair, "rules": judged(pair["report"], pair["before"]), **_rows(desk, pair)}
         for pair in sorted(found.data or [], key=lambda pair: pair["report"]["score"])
     ]
     reported = {pair["report"]["dataset"] for pair in lines}
@@ -31,6 +33,16 @@ async def newest(desk: AtDesk) -> HTMLResponse:
         unreported=[name for name in sorted(desk.resources.standards.datasets) if name not in reported],
         unclosed=orders.data["unclosed_by_dataset"] if orders.data else {},
     )
+
+
+def _rows(desk: Desk, pair: Mapping[str, Any]) -> dict[str, Any]:
+    """How the rows of a pair of reports changed, and whether their scores may be compared."""
+    report, before = pair["report"], pair["before"]
+    contract = desk.resources.standards.datasets.get(report["dataset"])
+    return {
+        "change": rows_change(report, before),
+        "comparable": is_comparable(report, before, contract),
+    }
 
 
 @router.get("/quality/{dataset}")
@@ -54,7 +66,8 @@ async def of_dataset(
         "quality/show.html",
         dataset=dataset,
         batches=await desk.scope("batch"),
-        pair=pair,
+        pair={**pair, **_rows(desk, pair)} if pair else None,
+        reports=with_falls(reports, desk.resources.standards.datasets.get(dataset)),
         rules=judged(pair["report"], pair["before"]) if pair else [],
         orders={(one["source_id"], one["rule_id"]): one for one in orders.data["items"]}
         if orders.data

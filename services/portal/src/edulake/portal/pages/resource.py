@@ -1,13 +1,14 @@
 """`/resources/<id>`: understand one resource, tab by tab, try it and apply for it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from edulake.common.errors import NotFound
 from edulake.common.service import Resources
 from edulake.common.standards import ApiDefinition, Standards
-from edulake.portal.clients.reply import Reply
+from edulake.portal.change import change_of, is_fall, with_changes
+from edulake.portal.clients.reply import Reply, Trouble
 from edulake.portal.desk import AtDesk, Desk
 from edulake.portal.forms import Form
 from edulake.portal.handbook import lines_for
@@ -25,6 +26,14 @@ TABS = {
     "versions": "版本",
 }
 OF_APIS = ("handbook", "test")
+NO_SUCH_VERSION = Reply(
+    trouble=Trouble(404, "没有保留这个版本", "网关不再保留该版本，或它从未发布。", "从“版本”页选择。")
+)
+CHANGED = Reply(
+    trouble=Trouble(
+        409, "正在使用的版本已有变化", "您看到的数字已不是现在的。", "核对下面现在的数字后再确认。"
+    )
+)
 #: A code table up to this size is offered as a list of choices.
 MAX_CHOICES = 60
 
@@ -46,6 +55,60 @@ async def apply(resource_id: str, desk: AtDesk) -> Response:
     if reply.trouble:
         return await _apply(desk, resource_id, typed, reply)
     return desk.go("/applications?done=applied")
+
+
+@router.get("/resources/{resource_id}/versions/{version}")
+async def ask_to_go_back(resource_id: str, version: int, desk: AtDesk) -> HTMLResponse:
+    return await _going_back(desk, resource_id, version, Reply())
+
+
+@router.post("/resources/{resource_id}/versions/{version}")
+async def go_back(resource_id: str, version: int, desk: AtDesk) -> Response:
+    """Serve an earlier version again; refused when another one is served by now than the page showed."""
+    form = await desk.form()
+    dataset = _dataset(desk.resources.standards, resource_id)
+    asked = await desk.get("gateway", "/api/gateway/publications")
+    served = next((one for one in asked.data or [] if one["dataset"] == dataset), None)
+    if asked.trouble or served is None or str(served["current"]) != form.get("current"):
+        return await _going_back(desk, resource_id, version, asked if asked.trouble else CHANGED)
+    path = f"/api/gateway/publications/{quote(dataset)}/rollback"
+    agreed = {"agreed_rows": int(form.get("agreed"))} if form.get("agreed").isdecimal() else {}
+    reply = await desk.post("gateway", path, {"version": version, **agreed})
+    if reply.trouble:
+        return await _going_back(desk, resource_id, version, reply)
+    return desk.go(f"/resources/{quote(resource_id)}/versions?done=rolled-back")
+
+
+async def _going_back(desk: Desk, resource_id: str, version: int, refusal: Reply) -> HTMLResponse:
+    """What is served now and what would be, side by side, before anybody goes back."""
+    dataset = _dataset(desk.resources.standards, resource_id)
+    found, published = await desk.side_by_side(
+        desk.get("catalog", _path(resource_id)), desk.get("gateway", "/api/gateway/publications")
+    )
+    for reply in (found, published):
+        if reply.trouble:
+            return desk.trouble_page(reply, "版本")
+    served = next((one for one in published.data if one["dataset"] == dataset), None)
+    versions = {one["version"]: one for one in served["versions"]} if served else {}
+    if served is None or version not in versions or served["current"] not in versions:
+        return desk.trouble_page(NO_SUCH_VERSION, "版本")
+    contract = desk.resources.standards.datasets.get(dataset)
+    now, then = versions[served["current"]], versions[version]
+    change = change_of(then["row_count"], now["row_count"])
+    return desk.page(
+        "resource/back.html",
+        status=refusal.status,
+        trouble=refusal.trouble,
+        resource=found.data,
+        now=now,
+        then=then,
+        change=change,
+        is_fall=is_fall(change, contract),
+        # Whoever saw what would be lost, here or in the gateway's own words, repeats the rows.
+        agrees=is_fall(change, contract) or (refusal.status == 409 and refusal is not CHANGED),
+        may_go_back=desk.may_of(dataset, "publication", "roll_back"),
+        sees_batches=desk.could("batch", "read"),
+    )
 
 
 @router.get("/resources/{resource_id}/{tab}")
@@ -77,7 +140,10 @@ async def _tab(desk: Desk, resource_id: str, tab: str) -> HTMLResponse:
         "applies": desk.could("application", "make"),
         "base": desk.settings.issuer,
     }
-    return desk.page(f"resource/{tab}.html", **values, **_own(desk, tab, api), **replies)
+    own = _own(desk, tab, api)
+    if tab == "versions":
+        own |= _standing(desk, resource_id, replies)
+    return desk.page(f"resource/{tab}.html", **values, **own, **replies)
 
 
 def _own(desk: Desk, tab: str, api: ApiDefinition | None) -> dict[str, Any]:
@@ -137,6 +203,21 @@ async def _versions(desk: Desk, resource_id: str) -> dict[str, Any]:
     return {
         "published": desk.get("gateway", "/api/gateway/publications"),
         "versions": desk.get("governance", f"/api/governance/datasets/{quote(dataset)}/versions", limit=20),
+    }
+
+
+def _standing(desk: Desk, resource_id: str, replies: Mapping[str, Reply]) -> dict[str, Any]:
+    """The versions served and governed, each with its change of rows, and whether the person may go back."""
+    dataset = _dataset(desk.resources.standards, resource_id)
+    contract = desk.resources.standards.datasets.get(dataset)
+    served = next((one for one in replies["published"].data or [] if one["dataset"] == dataset), None)
+    governed = replies["versions"].data
+    return {
+        "current": served["current"] if served else None,
+        "served": with_changes(served["versions"] if served else [], contract),
+        "governed": with_changes(governed["items"] if governed else [], contract),
+        "may_go_back": desk.may_of(dataset, "publication", "roll_back"),
+        "sees_batches": desk.could("batch", "read"),
     }
 
 

@@ -17,9 +17,14 @@ def _todo(desk: Desk) -> Asked:
 def _deliveries(desk: Desk) -> Asked:
     return {
         "batches": desk.get("ingest", "/api/ingest/batches", limit=LINES),
+        "unconfirmed": desk.get("ingest", "/api/ingest/batches", status="unconfirmed", limit=LINES),
         "orders": desk.get("workorder", ORDERS, mine="true", unclosed="true", limit=LINES),
         "late": desk.get("workorder", ORDERS, mine="true", overdue="true", limit=LINES),
     }
+
+
+def _held(desk: Desk) -> Asked:
+    return {"held": desk.get("governance", "/api/governance/runs", state="held", limit=100)}
 
 
 def _quality(desk: Desk) -> Asked:
@@ -49,6 +54,7 @@ def _health(desk: Desk) -> Asked:
 
 
 PANELS = (
+    Panel("held", ("batch", "agree"), _held),
     Panel("todo", ("application", "decide"), _todo),
     Panel("deliveries", ("page.deliveries", "show"), _deliveries),
     Panel("quality", ("order", "assign"), _quality),
