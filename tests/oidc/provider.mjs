@@ -19,6 +19,7 @@ const provider = new Provider(issuer, {
   claims: { openid: ['sub', 'sid'], profile: ['name'] },
   conformIdTokenClaims: false,
   findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub, name: '测试员' }) }),
+  fetch: (url, { dispatcher: _, ...options }) => fetch(url, options), // it refuses loopback, where we are
   features: {
     devInteractions: { enabled: true },
     backchannelLogout: { enabled: true },

@@ -97,7 +97,7 @@ class TestAtTheProvider:
         _, told = await leave(auth, browser)
         page = await browser.get(f"/logout/done?state={told['state']}")
         assert page.status_code == 200
-        assert "您已退出本系统和一网通办" in page.text
+        assert "您已退出本系统和统一认证" in page.text
         assert "可能仍然有效" not in page.text
         assert page.headers["cache-control"] == "no-store"
         assert LEAVING not in browser.cookies
@@ -119,7 +119,7 @@ class TestOnlyHere:
         assert (place, told) == ("/logout/done", {})
         page = await browser.get(place)
         assert "您已退出本系统" in page.text
-        assert "一网通办的登录可能仍然有效" in page.text
+        assert "统一认证的登录可能仍然有效" in page.text
         assert "关闭浏览器的全部窗口" in page.text
 
     async def test_a_provider_that_is_away_keeps_nobody_in(self, auth, provider, browser):

@@ -75,7 +75,10 @@ class AuthSettings(Settings):
     ywtb_min_level: int = Field(
         1, ge=0, le=3, description="Least real-name level let in: 1 初级, 2 中级, 3 高级; 0: not asked for."
     )
-    oidc_profile: str = Field("", description="Name of the provider as people know it; empty: 一网通办.")
+    oidc_profile: str = Field(
+        "",
+        description="Name of the provider as people know it; empty: 统一认证, or 一网通办 with that way to log in.",
+    )
     oidc_issuer: str = Field("", description="The provider's issuer; empty: the development issuer.")
     oidc_internal_url: str = Field(
         "", description="Where this service itself reaches the issuer; empty: the issuer's own address."
@@ -171,7 +174,9 @@ class AuthSettings(Settings):
 
     @property
     def provider_title(self) -> str:
-        return self.oidc_profile or ("一网通办（开发替身）" if self.uses_dev_issuer else "一网通办")
+        """What people call the provider."""
+        usual = "一网通办" if self.login_provider == "ywtb" else "统一认证"
+        return self.oidc_profile or ("一网通办（开发替身）" if self.uses_dev_issuer else usual)
 
     @property
     def asks_who_logs_in(self) -> bool:

@@ -140,7 +140,8 @@ class ProviderDown(LoginRefused):
 
     code, status = "provider-down", 503
     title_zh, title_en = "统一认证暂时不可用", "The identity provider is not available"
-    detail_zh, detail_en = "请稍后重新登录。", "Please try again shortly."
+    detail_zh = "统一认证没有应答；已登录的人员不受影响。请过一会儿重新登录。"
+    detail_en = "The identity provider does not answer; whoever is logged in is not affected. Please try again shortly."
 
     def __init__(self, reason: str, *, retry_after_s: int = RETRY_AFTER_S) -> None:
         super().__init__(reason, retry_after_s=retry_after_s)
