@@ -372,6 +372,23 @@ class TestThroughTheGateway:
         assert other.status_code == 403
         assert (await open_gateway.http.get("/api/gateway/usage", headers=issuer.bearer())).status_code == 403
 
+    @pytest.mark.parametrize(
+        ("token", "status"),
+        [
+            ({"roles": ["owner"], "org": "市教育委员会信息中心"}, 200),
+            ({"roles": ["owner"], "org": "乙区教育局"}, 403),
+            ({"roles": ["security_admin"]}, 200),
+            ({"roles": ["system_admin"]}, 403),
+        ],
+        ids=["in care", "another house", "security", "system"],
+    )
+    async def test_the_use_of_others_is_for_who_has_care_of_the_api(
+        self, open_gateway: Any, issuer: Any, token: Any, status: int
+    ) -> None:
+        headers = issuer.bearer("office", **token)
+        answer = await open_gateway.http.get("/api/gateway/usage?client_id=app", headers=headers)
+        assert answer.status_code == status
+
     async def test_services_are_told_the_use_of_today_by_client_and_api(
         self, within_a_day: None, open_gateway: Any, issuer: Any, as_subject: Any
     ) -> None:

@@ -49,7 +49,7 @@ class TestContacts:
     async def test_are_those_who_deliver_or_mend_and_work_here_now(self, auth, role):
         found = (await auth.call("GET", "/api/auth/people/contacts", role)).json()["items"]
         assert [one["id"] for one in found] == [LI, "person:wu-contact", "person:zhou-owner"]
-        assert set(found[0]) == {"id", "name", "organisation"}
+        assert set(found[0]) == {"id", "name", "organisation", "roles"}
         await auth.change(f"UPDATE auth.person SET status = 'disabled' WHERE id = '{LI}'")
         path = "/api/auth/people/contacts?limit=1"
         first = (await auth.call("GET", path, role)).json()

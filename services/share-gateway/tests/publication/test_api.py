@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+from edulake.common.policy import asking_neighbours
 from edulake.common.service import create_service
 from edulake.common.standards.contract import Protect
 from edulake.share_gateway.publication.api import router
@@ -17,7 +18,13 @@ ROLLBACK = "/api/gateway/publications/school_base/rollback"
 
 @pytest.fixture
 async def client(settings: Any, client_for: Any) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_service(name="gateway", title="gateway", settings=settings, routers=[router])
+    app = create_service(
+        name="gateway",
+        title="gateway",
+        settings=settings,
+        routers=[router],
+        lifespan_resources=asking_neighbours,
+    )
     async with client_for(app) as found:
         yield found
 
@@ -235,6 +242,21 @@ class TestPolicies:
         headers = as_subject(role, audience="gateway")
         assert (await client.post(ROLLBACK, json={"version": 1}, headers=headers)).status_code == 403
         assert await reader.fetchval('SELECT version FROM published."_current"') == 3
+
+    @pytest.mark.parametrize(
+        ("who", "status"),
+        [
+            ({"organisation": "乙区教育局"}, 403),
+            ({"organisation": "市教育委员会信息中心"}, 200),
+            ({"id": "client:p", "accountable": "person:zhou-owner"}, 200),
+        ],
+        ids=["another house", "the house of the contract", "a program of its contact"],
+    )
+    async def test_an_owner_rolls_back_what_is_in_their_care(
+        self, who: Any, status: int, three_versions: None, client: Any, as_subject: Any
+    ) -> None:
+        headers = as_subject("owner", audience="gateway", **who)
+        assert (await client.post(ROLLBACK, json={"version": 1}, headers=headers)).status_code == status
 
     @pytest.mark.parametrize("path", ["apis", "apis/schools", "publications", "openapi/schools.json"])
     async def test_nobody_unknown_reads_anything(self, path: str, client: Any, as_subject: Any) -> None:

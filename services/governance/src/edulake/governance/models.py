@@ -29,6 +29,7 @@ class Run(Base):
     landed_no: Mapped[int] = mapped_column(BigInteger, Identity(), unique=True)
     dataset: Mapped[str] = mapped_column(Text)
     source_id: Mapped[str] = mapped_column(Text)
+    #: Who the source's contact was when the batch landed: history, nobody's right.
     contact: Mapped[str] = mapped_column(Text)
     period: Mapped[str] = mapped_column(Text)
     landed: Mapped[dict[str, Any]] = mapped_column(JSONB)
