@@ -109,7 +109,7 @@ class TestCommands:
             words = ("rollback", "school_base", str(version), "--rows", str(rows[version]))
             code, told = self.run(suite, "publications", *words)
             assert (code, f"v{version}" in told) == (0, True)
-        self.governed_as_published(suite, rows[2])
+            self.governed_as_published(suite, rows[version])
         code, told = self.run(suite, "publications", "retry", "school_base")
         assert (code, "HTTP 409" in told) == (1, True)
 

@@ -148,6 +148,22 @@ class TestAVersionThatLacksTooMuch:
         assert await reader.fetchval(SERVED) == 31
 
 
+class TestAVersionThatARestoreHasUndone:
+    async def test_is_not_served_for_the_moment_before_what_was_restored(
+        self, publish: Any, govern: Any, restore: Any, queue: Any, loop: Any, schools: Any, reader: Any
+    ) -> None:
+        await publish("b1", schools(30))
+        undone = await govern("b2", schools(31))
+        restored = await restore(1)
+        await queue(undone)
+        await queue(restored)
+        assert await loop.run_once()
+        assert await reader.fetchval(SERVED) == 30
+        while await loop.run_once():
+            pass
+        assert await reader.fetchval('SELECT version FROM published."_current"') == 2
+
+
 class TestRelease:
     async def test_publishes_what_is_held(
         self, publish: Any, loop: Any, schools: Any, admin: Any, reader: Any, client: Any, steward: Any

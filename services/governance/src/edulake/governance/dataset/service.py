@@ -54,13 +54,16 @@ async def restore(
     version: int,
     by: str,
     agreed_rows: int | None = None,
+    *,
+    is_agreed: bool = False,
 ) -> VersionNote:
     """Make an old version current again, as a new version, with the contributions it was merged from.
 
     Without its contributions the next batch would bring back what was undone. The batches that leave or come
     back are told. A version that holds rows which were withdrawn or blocked since is not announced: those rows are
     taken out again, and what is left is. NotFound, VersionGone (outside the restore window), VersionIsCurrent, or
-    LosesRows when it has fewer rows than the contract lets go and `agreed_rows` does not say how many.
+    LosesRows when it has fewer rows than the contract lets go and `agreed_rows` does not say how many. `is_agreed`:
+    whoever restores has looked at what is lost already, in the published data.
     """
     dataset = contract.name
     await repository.lock(session, dataset)
@@ -71,7 +74,7 @@ async def restore(
     if current.version == version:
         raise VersionIsCurrent(f"{dataset} 当前就是版本 {version}", f"{dataset} is at version {version}")
     loses = current.row_count - wanted.row_count > contract.completeness.rows_lost_max * current.row_count
-    if loses and agreed_rows != wanted.row_count:
+    if loses and not is_agreed and agreed_rows != wanted.row_count:
         raise _loses_rows(current.row_count, wanted.row_count)
     before = await restoration.batches_now(session, lake, dataset)
     parts = await lake.restore(session, ZONE, parts_table(dataset), wanted.parts_version)
@@ -86,7 +89,7 @@ async def restore(
         level=wanted.level,
         quality=wanted.quality,
         made_by=by,
-        agreed_by=by if loses else None,
+        agreed_by=by if loses or is_agreed else None,
     )
     if not await restoration.tell(session, note, before, after):
         await announce(session, ready_event(note))
@@ -107,7 +110,7 @@ async def follow_rollback(
         log.error("a rollback cannot be followed: the version is gone", dataset=dataset, version=version)
         return
     by = rolled_back.by or "service:gateway"
-    await restore(session, lake, contract, version, by, agreed_rows=wanted.row_count)
+    await restore(session, lake, contract, version, by, is_agreed=True)
 
 
 def _loses_rows(rows_now: int, rows_then: int) -> LosesRows:

@@ -144,17 +144,20 @@ class Publisher:
     async def _covering(self, session: AsyncSession, job: Job) -> Publication | None:
         """The publication that holds what the job's version holds: its own, or a newer one made on top of it.
 
-        NotPublishable when newer ones are published but a restore has undone the version: it must neither be
-        taken for published nor replace what was restored.
+        NotPublishable when a restore has undone the version, whether that is published already or not: it must
+        neither be taken for published nor be served before what was restored, or in its place.
         """
         found = await repository.published_since(session, job.dataset, job.governed_version)
-        if not found or found[0].governed_version == job.governed_version:
-            return found[0] if found else None
+        if found and found[0].governed_version == job.governed_version:
+            return found[0]
         known = await self._lake.versions(session, GOVERNED, job.dataset)
         restores = {each.version: each.restored_from for each in known if each.restored_from is not None}
         for each in found:
             if is_made_on(each.governed_version, job.governed_version, restores):
                 return each
+        newest = max((each.version for each in known), default=job.governed_version)
+        if not found and is_made_on(newest, job.governed_version, restores):
+            return None
         raise NotPublishable(
             "该治理版本已被恢复操作撤销，不再发布",
             "a restore has undone this governed version: it is not published any more",
