@@ -77,7 +77,8 @@ def good_row(dataset: str, number: int) -> dict[str, str]:
     """field → cell of a row that is accepted as it is; each number is another record."""
     city = schools()
     juniors = [school for school in city if school.stage == "初中"]
-    junior, senior = juniors[number % len(juniors)], next(s for s in city if s.stage == "高中")
+    seniors = [school for school in city if school.stage == "高中"]
+    junior, senior = juniors[number % len(juniors)], seniors[number // len(juniors) % len(seniors)]
     rows = {
         "school_base": {
             "school_code": f"{880000 + number}",
@@ -87,13 +88,16 @@ def good_row(dataset: str, number: int) -> dict[str, str]:
         },
         "senior_quota": {
             "year": "2024",
+            "junior_school_code": junior.code,
             "junior_school_name": junior.name,
+            "senior_school_code": senior.code,
             "senior_school_name": senior.name,
             "planned_seats": "3",
         },
         "student_base": {
             "student_name": "赵乙",
             "identity_number": identity_number("20120601", number),
+            "school_code": junior.code,
             "school_name": junior.name,
             "district_code": junior.district,
             "grade": "7",
@@ -111,10 +115,6 @@ def as_csv(contract: Contract, rows: Iterable[dict[str, str]], more: Iterable[st
     for row in rows:
         writer.writerow([*(row.get(name, "") for name in headers), *("" for _ in more)])
     return text.getvalue().encode()
-
-
-def numbered(start: int = 0) -> Iterator[int]:
-    return count(start)
 
 
 @dataclass(frozen=True)
