@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
@@ -140,6 +141,19 @@ def _in_frame(aviary: Aviary, path: Path) -> Iterator[Hit]:
     for name in frame.columns:
         for one in aviary.found_in("\n".join(map(str, frame[name].unique().to_list()))):
             yield Hit(f"lake {path.parent} {name}", one)
+
+
+def ask(admin_url: str, question: str) -> Any:
+    """One value from the suite's database, read as its operator."""
+
+    async def run() -> Any:
+        connection = await asyncpg.connect(admin_url)
+        try:
+            return await connection.fetchval(question)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
 
 
 def in_tables(aviary: Aviary, admin_url: str) -> list[Hit]:

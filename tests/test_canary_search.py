@@ -1,7 +1,6 @@
 """Nothing personal leaves protect's hands: planted in every column, header and file name, then looked for everywhere."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from html import unescape
@@ -23,6 +22,7 @@ from .canaries import (
     Aviary,
     Hit,
     as_csv,
+    ask,
     good_row,
     headers_of,
     in_files,
@@ -138,7 +138,9 @@ def delivered(suite: Any, steward: Gateway, standards: Standards, aviary: Aviary
         deliverer.send(dataset, good, "plain.csv", period=told[0])
         deliverer.send(dataset, good, "plain.csv", **{"Idempotency-Key": told[1]})
     deliverer.wait(suite)
-    time.sleep(2)  # orders and the catalogue follow; what comes later is the same events' effect
+    told = ask(suite.state.admin_url, "SELECT max(pos) FROM bus.log")
+    heard = f"SELECT min(pos) >= {told} FROM bus.cursor"
+    suite.wait_for(lambda: ask(suite.state.admin_url, heard), "orders and catalogue to follow")
     return deliverer
 
 
