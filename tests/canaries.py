@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
@@ -77,7 +78,8 @@ def good_row(dataset: str, number: int) -> dict[str, str]:
     """field → cell of a row that is accepted as it is; each number is another record."""
     city = schools()
     juniors = [school for school in city if school.stage == "初中"]
-    junior, senior = juniors[number % len(juniors)], next(s for s in city if s.stage == "高中")
+    seniors = [school for school in city if school.stage == "高中"]
+    junior, senior = juniors[number % len(juniors)], seniors[number // len(juniors) % len(seniors)]
     rows = {
         "school_base": {
             "school_code": f"{880000 + number}",
@@ -87,13 +89,16 @@ def good_row(dataset: str, number: int) -> dict[str, str]:
         },
         "senior_quota": {
             "year": "2024",
+            "junior_school_code": junior.code,
             "junior_school_name": junior.name,
+            "senior_school_code": senior.code,
             "senior_school_name": senior.name,
             "planned_seats": "3",
         },
         "student_base": {
             "student_name": "赵乙",
             "identity_number": identity_number("20120601", number),
+            "school_code": junior.code,
             "school_name": junior.name,
             "district_code": junior.district,
             "grade": "7",
@@ -111,10 +116,6 @@ def as_csv(contract: Contract, rows: Iterable[dict[str, str]], more: Iterable[st
     for row in rows:
         writer.writerow([*(row.get(name, "") for name in headers), *("" for _ in more)])
     return text.getvalue().encode()
-
-
-def numbered(start: int = 0) -> Iterator[int]:
-    return count(start)
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,19 @@ def _in_frame(aviary: Aviary, path: Path) -> Iterator[Hit]:
     for name in frame.columns:
         for one in aviary.found_in("\n".join(map(str, frame[name].unique().to_list()))):
             yield Hit(f"lake {path.parent} {name}", one)
+
+
+def ask(admin_url: str, question: str) -> Any:
+    """One value from the suite's database, read as its operator."""
+
+    async def run() -> Any:
+        connection = await asyncpg.connect(admin_url)
+        try:
+            return await connection.fetchval(question)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
 
 
 def in_tables(aviary: Aviary, admin_url: str) -> list[Hit]:

@@ -1,7 +1,6 @@
 """Nothing personal leaves protect's hands: planted in every column, header and file name, then looked for everywhere."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from html import unescape
@@ -23,6 +22,7 @@ from .canaries import (
     Aviary,
     Hit,
     as_csv,
+    ask,
     good_row,
     headers_of,
     in_files,
@@ -138,7 +138,9 @@ def delivered(suite: Any, steward: Gateway, standards: Standards, aviary: Aviary
         deliverer.send(dataset, good, "plain.csv", period=told[0])
         deliverer.send(dataset, good, "plain.csv", **{"Idempotency-Key": told[1]})
     deliverer.wait(suite)
-    time.sleep(2)  # orders and the catalogue follow; what comes later is the same events' effect
+    told = ask(suite.state.admin_url, "SELECT max(pos) FROM bus.log")
+    heard = f"SELECT min(pos) >= {told} FROM bus.cursor"
+    suite.wait_for(lambda: ask(suite.state.admin_url, heard), "orders and catalogue to follow")
     return deliverer
 
 
@@ -209,11 +211,20 @@ def in_answers(aviary: Aviary, delivered: Deliverer) -> Iterator[Hit]:
         yield from (Hit(f"refusal {answer.status_code}", one) for one in aviary.found_in(answer.text))
 
 
-def in_pages(aviary: Aviary, suite: Any) -> Iterator[Hit]:
-    for who in ("li-steward", "zhou-owner", "wu-contact", "zhao-system", "sun-audit"):
-        starts = ["/", "/batches", "/quality", "/orders", "/sources", "/resources"]
+def in_pages(aviary: Aviary, suite: Any, delivered: Deliverer) -> Iterator[Hit]:
+    """Every page of the batches as the steward sees them, and what others come to by links."""
+    starts = ["/", "/batches", "/batches.csv", "/quality", "/orders", "/orders.csv", "/sources", "/audit"]
+    parts = ("", "/findings", "/findings.csv", "/quarantine")
+    of_batches = [f"/batches/{batch}{part}" for batch in delivered.batches for part in parts]
+    people = {
+        "li-steward": [*starts, *of_batches],
+        "zhou-owner": starts,
+        "wu-contact": starts,
+        "sun-audit": starts,
+    }
+    for who, asked in people.items():
         with closing(Browser(suite, who)) as browser:
-            for path, text in browser.pages(starts, 120):
+            for path, text in browser.pages(asked, len(asked) + 20):
                 yield from (Hit(f"page {urlsplit(path).path} of {who}", one) for one in aviary.found_in(text))
 
 
@@ -258,7 +269,11 @@ class TestSearch:
         home = suite.settings.home.resolve()
         folders = [Path(suite.state.lake_url), *(home / part for part in ("logs", "tmp", "redis", "run"))]
         hits = [*in_files(aviary, folders), *in_tables(aviary, suite.state.admin_url)]
-        hits += [*in_answers(aviary, delivered), *in_metrics(aviary, suite), *in_pages(aviary, suite)]
+        hits += [
+            *in_answers(aviary, delivered),
+            *in_metrics(aviary, suite),
+            *in_pages(aviary, suite, delivered),
+        ]
         rest = [hit for hit in hits if not is_kept_by(hit) and not is_own_name(hit)]
         assert not rest, "\n".join(places(rest))
         kept = {(hit.canary.dataset, hit.canary.place) for hit in hits if is_kept_by(hit)}
