@@ -23,7 +23,7 @@ COMMON_LINES = {  # docs/adr/0009: the kernel is what every process imports; the
     "gm": 900,
     "lake": 1500,
     "migrations": 500,
-    "policy": 700,  # most of it is the table
+    "policy": 800,  # most of it is the table, which grows with every route
     "standards": 950,  # with what contracts and APIs must not say, so that no start differs from another
 }
 LEAST = {  # the first release without a hole that mattered to us (others' advisories name them)

@@ -169,6 +169,32 @@ class TestList:
         for words in ("school_base", "roster-b", "2026", "已归集", "加密入湖"):
             assert words in text
 
+    @pytest.mark.parametrize(
+        ("sub", "offered"),
+        [
+            ("li-steward", {"findings", "quarantine", "withdraw", "deliver"}),
+            ("wu-contact", {"findings", "quarantine", "withdraw", "deliver"}),
+            ("zhou-owner", {"findings", "quarantine"}),
+            ("sun-audit", set()),
+        ],
+    )
+    async def test_what_may_be_done_is_offered_and_nothing_else(
+        self, delivered: World, sub: str, offered: set[str]
+    ) -> None:
+        """By the same table as the services answer."""
+        path = await first_batch(await delivered.enter("li-steward"))
+        text = await (await delivered.enter(sub)).read(path)
+        acts = {"findings", "quarantine", "withdraw"}
+        shown = {act for act in acts if f'"{path}/{act}"' in text} | (
+            {"deliver"} if "改正后重新报送" in text else set()
+        )
+        assert shown == offered
+        for part in ("findings", "quarantine"):
+            status = (await (await delivered.enter(sub)).get(f"{path}/{part}")).status_code
+            told = await (await delivered.enter(sub)).read(f"{path}/{part}")
+            assert status == 200
+            assert ("需要角色" in told) == (part not in offered)
+
     async def test_the_contact_sees_it_and_a_stranger_is_told_why_not(self, delivered: World) -> None:
         assert "roster-b" in await (await delivered.enter("wu-contact")).read("/batches")
         assert "需要角色" in await (await delivered.enter("zheng-applicant")).read("/batches")
