@@ -246,7 +246,7 @@ def ended(steward: Gateway, batch_id: str) -> dict[str, Any]:
 
     def over() -> bool:
         found.update(steward.call("GET", f"/api/ingest/batches/{batch_id}"))
-        return found["status"] in ("published", "quarantined", "refused", "superseded")
+        return found["status"] in ("published", "held", "quarantined", "refused", "superseded")
 
     until(over, f"batch {batch_id} to end", 60)
     return found
