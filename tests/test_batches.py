@@ -25,7 +25,7 @@ from edulake.share_gateway.publication.api import router as publications
 from edulake.share_gateway.publication.settings import PublisherSettings
 
 TARGET = "/api/ingest/sources/roster/datasets/school_base"
-ENDS = ("published", "quarantined", "refused", "superseded", "withdrawn")
+ENDS = ("published", "held", "quarantined", "refused", "superseded", "withdrawn")
 SOURCE = {
     "id": "roster",
     "title": "学校名册",
@@ -43,6 +43,12 @@ def school(number: int, name: str, **over: Any) -> dict[str, Any]:
         "所属区": "宝山区",
         "学段": "初中",
     } | over
+
+
+SIX = [
+    school(number, name)
+    for number, name in enumerate(("长征", "求是", "育才", "格致", "敬业", "大同"), start=2)
+]
 
 
 class Steps:
@@ -204,12 +210,29 @@ class TestTheSameFileAgain:
         assert await line.published_names() == ["上海市求真中学"]
 
     async def test_brings_back_rows_that_were_pushed_before_a_file(self, line: Line) -> None:
-        await line.ended(await line.push(school(1, "求真")))
-        await line.ended(await line.deliver(school(2, "长征")))
-        assert await line.published_names() == ["上海市长征中学"]
+        await line.ended(await line.push(school(1, "求真"), *SIX))
+        await line.ended(await line.deliver(*SIX))
+        assert "上海市求真中学" not in await line.published_names()
 
-        await line.ended(await line.push(school(1, "求真")))
-        assert await line.published_names() == ["上海市求真中学", "上海市长征中学"]
+        await line.ended(await line.push(school(1, "求真"), *SIX))
+        assert (await line.published_names())[0] == "上海市求真中学"
+
+
+class TestAFileThatLacksMostOfWhatItReplaces:
+    async def test_waits_and_goes_again_when_its_source_takes_it_back(self, line: Line) -> None:
+        await line.ended(await line.deliver(*SIX))
+        before = await line.published_names()
+        cut = await line.deliver(*SIX[:1])
+        held = await line.ended(cut)
+        assert held["status"] == "held"
+        assert "1 行将替代同期 6 行，缺少其中 5 个主键（83%）" in held["reason_zh"]
+        assert (await line.withdraw(cut.json()["batch_id"])).json()["status"] == "withdrawn"
+        cancelled = "SELECT count(*) FROM governance.run WHERE state = 'cancelled'"
+        async with asyncio.timeout(60):
+            while not await line.execute(cancelled):
+                await asyncio.sleep(0.05)
+        assert await line.published_names() == before
+        assert await line.execute("SELECT max(version) FROM governance.version_note") == 1
 
 
 class TestABatchThatIsNotPublished:
