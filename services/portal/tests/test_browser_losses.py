@@ -7,9 +7,9 @@ import pytest
 
 from .delivering import register_source
 from .standin import held_run, published, stand_in
-from .tabs import CHROMIUM
+from .tabs import CHROMIUM, Watched
 from .test_browser import OpenTab, browser, look_three_ways, open_tab
-from .test_losses import CUT, PUBLICATIONS, RUNS, WHOLE, TestHeld, cut
+from .test_losses import CUT, PUBLICATIONS, RUNS, WHOLE, cut, hold
 from .test_quality import assessed
 from .world import World
 
@@ -19,6 +19,14 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium"),
 ]
+
+
+async def send(contact: Watched, file: Path) -> None:
+    """The deliver form filled in and sent."""
+    await contact.page.select_option("#target", "roster-b/school_base")
+    await contact.page.fill("#period", "2026")
+    await contact.page.set_input_files("#file", file)
+    await contact.page.click('#deliver button:text-is("报送")')
 
 
 class TestACutFile:
@@ -32,9 +40,7 @@ class TestACutFile:
             file = tmp_path / "schools.csv"
             file.write_bytes(content)
             await contact.go("/batches/deliver")
-            await contact.page.fill("#period", "2026")
-            await contact.page.set_input_files("#file", file)
-            await contact.page.click('#deliver button:text-is("报送")')
+            await send(contact, file)
             await contact.page.wait_for_url("**/batches/*-*")
         assert "3 行将替代 20 行" in await contact.page.inner_text("#asked")
         if scripts:
@@ -56,9 +62,7 @@ class TestACutFile:
         file.write_bytes(WHOLE)
         contact = await open_tab("wu-contact")
         await contact.go("/batches/deliver")
-        await contact.page.fill("#period", "2026")
-        await contact.page.set_input_files("#file", file)
-        await contact.page.click('#deliver button:text-is("报送")')
+        await send(contact, file)
         await contact.page.wait_for_url("**/batches/*-*?done=delivered")
         await contact.page.click("summary:has-text('撤回这一批')")
         await contact.page.wait_for_selector("button:has-text('确认撤回')")
@@ -71,7 +75,7 @@ class TestACutFile:
 class TestLooks:
     async def test_of_a_held_batch(self, whole: World, open_tab: OpenTab, as_subject: Any) -> None:
         await register_source(whole, as_subject)
-        path, _ = await TestHeld().held(whole)
+        path, _ = await hold(whole)
         steward, contact = await open_tab("li-steward"), await open_tab("wu-contact")
         await look_three_ways(steward, "overview-held")
         await steward.go(path)
@@ -86,7 +90,7 @@ class TestLooks:
         steward = await open_tab("li-steward")
         await steward.go("/resources/dataset:school_base/versions")
         await look_three_ways(steward, "versions-fallen")
-        await steward.follow('a:text-is("回退到此版本") >> nth=0')
+        await steward.follow('a:has-text("回退到此版本") >> nth=0')
         await look_three_ways(steward, "version-back")
         assert steward.wrong == []
 

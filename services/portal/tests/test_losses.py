@@ -144,30 +144,32 @@ class TestWithdrawing:
         assert "确认撤回" not in later
 
 
+async def hold(world: World, **over: Any) -> tuple[str, Any]:
+    """A batch that governance holds: its page, and the stand-in for governance."""
+    contact = await world.enter("wu-contact")
+    path = (await send_file(contact, WHOLE)).headers["location"].partition("?")[0]
+    batch_id = path.rpartition("/")[2]
+    await world.suite.as_admin("UPDATE ingest.batch SET status = 'held', reason_zh = '缺少 2529 个主键'")
+    run = held_run(batch_id, **{"may_decide": True, **over})
+    base = f"/api/governance/batches/{batch_id}"
+    governance = stand_in(
+        world,
+        "governance",
+        {
+            ("GET", RUNS): (200, {"items": [run], "next": None}),
+            ("GET", f"{RUNS}/{batch_id}"): (200, run),
+            ("POST", f"{base}/agree"): (202, run),
+            ("POST", f"{base}/refuse"): (200, run),
+        },
+    )
+    return path, governance
+
+
 class TestHeld:
     """Governance waits for owner or steward (its answers as branch `holds` gives them)."""
 
-    async def held(self, world: World, **over: Any) -> tuple[str, Any]:
-        contact = await world.enter("wu-contact")
-        path = (await send_file(contact, WHOLE)).headers["location"].partition("?")[0]
-        batch_id = path.rpartition("/")[2]
-        await world.suite.as_admin("UPDATE ingest.batch SET status = 'held', reason_zh = '缺少 2529 个主键'")
-        run = held_run(batch_id, **{"may_decide": True, **over})
-        base = f"/api/governance/batches/{batch_id}"
-        governance = stand_in(
-            world,
-            "governance",
-            {
-                ("GET", RUNS): (200, {"items": [run], "next": None}),
-                ("GET", f"{RUNS}/{batch_id}"): (200, run),
-                ("POST", f"{base}/agree"): (202, run),
-                ("POST", f"{base}/refuse"): (200, run),
-            },
-        )
-        return path, governance
-
     async def test_shows_the_owner_what_would_be_lost_and_asks(self, ready: World) -> None:
-        path, governance = await self.held(ready)
+        path, governance = await hold(ready)
         steward = await ready.enter("li-steward")
         text = await steward.read(path)
         for words in ("等待同意：这一批缺少过多现有数据", "2,728", "199", "−93 %", "2,529 个", "12 个变空",
@@ -179,7 +181,7 @@ class TestHeld:
         assert sent[1] == {"rows_before": 2728, "rows_after": 199, "keys_lost": 2529}
 
     async def test_is_refused_with_a_reason_which_is_kept_when_it_is_not_taken(self, ready: World) -> None:
-        path, governance = await self.held(ready)
+        path, governance = await hold(ready)
         steward = await ready.enter("li-steward")
         form = hidden(await steward.read(path), f"{path}/refuse")
         refusal = {"title": "数字已变化 / x", "status": 409, "detail": "现在是 200 行 / x"}
@@ -195,7 +197,7 @@ class TestHeld:
         assert governance.sent[-1][1]["reason"] == "请补报全部学校"
 
     async def test_tells_the_contact_why_it_waits_and_offers_to_take_it_back(self, ready: World) -> None:
-        path, _ = await self.held(ready, may_decide=False)
+        path, _ = await hold(ready, may_decide=False)
         text = await (await ready.enter("wu-contact")).read(path)
         assert "缺少 2529 个主键" in text
         assert "数据责任人或数据治理工程师正在核对" in text
@@ -203,7 +205,7 @@ class TestHeld:
         assert "确认撤回" in text
 
     async def test_stands_first_for_who_decides_and_nothing_is_said_to_be_well(self, ready: World) -> None:
-        path, _ = await self.held(ready)
+        path, _ = await hold(ready)
         text = await (await ready.enter("li-steward")).read("/")
         assert "1 批等待您同意" in text
         assert text.index("批等待您同意") < text.index("比上一批变差的规则")
@@ -212,11 +214,11 @@ class TestHeld:
         assert "没有变差的规则" not in text
 
     async def test_is_not_named_to_an_owner_of_another_dataset(self, ready: World) -> None:
-        await self.held(ready, dataset="nobodys")
+        await hold(ready, dataset="nobodys")
         assert "批等待您同意" not in await (await ready.enter("zhou-owner")).read("/")
 
     async def test_a_publication_that_waits_is_named_and_let_go(self, ready: World) -> None:
-        path, _ = await self.held(ready)
+        path, _ = await hold(ready)
         await ready.suite.as_admin("UPDATE ingest.batch SET governed_version = 2, refused_version = 2")
         job = {
             "batch_id": path.rpartition("/")[2],
@@ -393,7 +395,7 @@ class TestQuality:
 
 class TestEveryPage:
     async def test_has_labels_for_what_is_typed(self, ready: World) -> None:
-        path, _ = await TestHeld().held(ready)
+        path, _ = await hold(ready)
         page = Page(await (await ready.enter("li-steward")).read(path))
         labels = {one["for"] for one in page.all("label")}
         assert {one["id"] for one in page.all("textarea")} <= labels
