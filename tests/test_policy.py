@@ -332,6 +332,7 @@ def governed(world: World) -> int:
 
 
 _FILES = {"file": ("1.csv", file_of(1))}
+_FIGURES = {"rows_before": 1, "rows_after": 1, "keys_lost": 0}
 _ROLES = {"roles": ["applicant"], "reason": "matrix"}
 A, B, C, G, W, S = (
     "/api/auth",
@@ -401,6 +402,9 @@ OPS: dict[str, Op] = {
     ),
     f"GET {S}/batches": Op("source", shows="{batch}"),
     f"GET {S}/batches/{{batch_id}}": Op("source"),
+    f"POST {S}/batches/{{batch_id}}/confirm": Op(
+        "source", body={"batch_id": None, "rows_before": None, "rows_after": 31}
+    ),
     f"POST {S}/batches/{{batch_id}}/withdraw": Op("source"),
     f"GET {S}/summary": Op(),
     f"GET {B}/runs": Op("source", shows="{batch}"),
@@ -420,6 +424,9 @@ OPS: dict[str, Op] = {
     f"GET {B}/batches/{{batch_id}}/quality": Op("source"),
     f"GET {B}/batches/{{batch_id}}/findings": Op("source"),
     f"GET {B}/batches/{{batch_id}}/quarantine": Op("source"),
+    f"POST {B}/batches/{{batch_id}}/values": Op("source", body={"rows": [32]}),
+    f"POST {B}/batches/{{batch_id}}/agree": Op("source", body=_FIGURES),
+    f"POST {B}/batches/{{batch_id}}/refuse": Op("source", body={**_FIGURES, "reason": "不完整"}),
     f"GET {W}/orders": Op("source", shows="{order}"),
     f"GET {W}/orders/{{order_id}}": Op("source"),
     f"POST {W}/orders/{{order_id}}/assign": Op("source", body={"assignee": "client:m-contact"}),
@@ -434,6 +441,7 @@ OPS: dict[str, Op] = {
     f"POST {G}/publications/{{dataset}}/rollback": Op(
         "dataset", body=lambda world, _: {"version": current(world)}
     ),
+    f"POST {G}/publications/{{dataset}}/release": Op("dataset", body={"governed_version": 1, "row_count": 1}),
     f"POST {G}/publications/{{dataset}}/retry": Op(),
     f"GET {G}/audit": Op(),
     f"GET {G}/audit/verify": Op(),
@@ -558,8 +566,9 @@ class TestMatrix:
     def test_every_line_of_the_table_is_some_routes_or_some_pages(self) -> None:
         of_steps = {("application.owner_step", "decide"), ("application.security_admin_step", "decide")}
         of_panels = {("page.deliveries", "show"), ("page.calls", "show")}
+        of_parts = {("batch.filename", "read"), ("batch.values", "open_whole")}
         there = {(kind, verb) for kind, of in TABLE.items() for verb in of.verbs}
-        assert set(lines().values()) | of_steps | of_panels == there
+        assert set(lines().values()) | of_steps | of_panels | of_parts == there
 
     def test_what_is_inside_is_not_there_outside(self, world: World) -> None:
         for route, line in lines().items():
