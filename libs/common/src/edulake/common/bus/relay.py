@@ -78,14 +78,16 @@ class Relay:
             page = await event_log.read_after(session, at, TOPICS, self._limits.batch_events)
         if page.pos == at:
             return 0
+        # What has a name that cannot be one is handled by nobody, and there is no topic for it.
+        messages = [message for message in page.messages if topic_of(message.name) in TOPICS]
         await faults.point("relay.before_send")
-        if not await self._produce(producer, page.messages, stop):
+        if not await self._produce(producer, messages, stop):
             return 0
         await faults.point("relay.before_cursor")
         async with self._database.transaction() as session:
             await event_log.save_cursor(session, CURSOR, page.pos)
         await faults.point("relay.after_cursor")
-        for message in page.messages:
+        for message in messages:
             metrics.RELAYED.labels(topic_of(message.name)).inc()
         return len(page.messages)
 
