@@ -6,7 +6,7 @@ import pytest
 from edulake.auth.bootstrap import DEV_CLIENTS, bootstrap
 from edulake.auth.client.schemas import ClientIn
 from edulake.auth.client.service import ClientIdTaken
-from edulake.auth.command import CommandRefused, first_admin, make_client
+from edulake.auth.command import CommandRefused, first_admin, make_client, pending
 
 EXPECTED = {
     "edulake-cli": ["source_contact", "steward"],
@@ -104,3 +104,13 @@ class TestOperatorCommands:
         assert [(person["id"], person["roles"], person["status"]) for person in found] == [
             (admitted, ["system_admin"], "active")
         ]
+
+
+class TestWhoWaits:
+    async def test_is_told_with_what_first_admin_needs_and_without_a_name(self, auth):
+        assert await pending(auth.database) == "nobody waits"
+        await auth.change(
+            "INSERT INTO auth.person (id, issuer, subject, name, status, created_at) "
+            "VALUES ('person:new', 'https://idp.example', 'ywtb:t1.x', '叶测试', 'pending', '2026-12-01T08:00Z')"
+        )
+        assert await pending(auth.database) == "2026-12-01 08:00 https://idp.example ywtb:t1.x"

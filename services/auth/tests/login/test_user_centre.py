@@ -136,9 +136,12 @@ class TestThePortalToken:
 
     @pytest.mark.parametrize("trace", ["", "x", "0" * 31, "<script>"])
     async def test_the_page_of_a_refusal_repeats_nothing_from_its_address(self, auth, trace):
-        answer = await auth.http.get("/login/refused/code-refused", params={"trace": trace})
-        assert answer.status_code == 422
+        answer = await auth.http.get(
+            f"/login/refused/code-refused?trace={trace}&return_to=//evil.example/{trace}"
+        )
+        assert (answer.status_code, "登录凭证已失效" in answer.text) == (400, True)
         assert "<script>" not in answer.text
+        assert "evil" not in answer.text
         other = await auth.http.get(f"/login/refused/who-knows?trace={'a' * 32}")
         assert (other.status_code, "登录未完成" in other.text) == (400, True)
 

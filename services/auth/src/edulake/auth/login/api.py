@@ -1,24 +1,27 @@
 """/login and /login/callback: what a browser meets."""
 
+import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlencode
 
 from edulake.auth.login import service
 from edulake.auth.login.errors import REFUSALS, BadResponse, LoginRefused, TooManyStarts
 from edulake.auth.login.pages import PAGE_REFUSALS, SECURITY_HEADERS, choose_kind_page, login_refusal_page
+from edulake.auth.login.providers.port import Kind
 from edulake.auth.login.service import BROWSER_COOKIE, Callback, LoggedIn, local_path
 from edulake.auth.parts import Parts, PartsDep
 from edulake.auth.session.service import COOKIE
 from edulake.common.policy import allow
 from edulake.common.service import Res, Resources
 from edulake.common.telemetry import logger, trace_id
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from prometheus_client import Counter
 
 log = logger(__name__)
+TRACE = re.compile("[0-9a-f]{32}")
 LOGINS = Counter("edulake_auth_logins_total", "Logins by how they ended", ["outcome"])
 
 
@@ -39,11 +42,9 @@ class PageRoute(APIRoute):
 
 router = APIRouter(tags=["login"], route_class=PageRoute)
 ReturnTo = Annotated[str | None, Query(description="登录后返回的本站路径 / local path")]
-As = Annotated[
-    Literal["natural", "legal"] | None, Query(alias="as", description="自然人或法人 / who wants in")
-]
-Trace = Annotated[str, Query(pattern="^[0-9a-f]{32}$", description="编号 / what the log calls it")]
-Code = Annotated[str, Path(pattern="^[a-z-]{1,32}$")]
+As = Annotated[str | None, Query(alias="as", description="natural 自然人, legal 法人 / who wants in")]
+Trace = Annotated[str, Query(description="编号 / what the log calls it")]
+KINDS: dict[str | None, Kind] = {"natural": "natural", "legal": "legal"}
 
 
 @router.get(
@@ -56,14 +57,15 @@ Code = Annotated[str, Path(pattern="^[a-z-]{1,32}$")]
 async def login(
     request: Request, resources: Res, parts: PartsDep, return_to: ReturnTo = None, who: As = None
 ) -> Response:
-    if who is None and parts.settings.asks_who_logs_in:
+    kind = KINDS.get(who)
+    if kind is None and parts.settings.asks_who_logs_in:
         return choose_kind_page(local_path(return_to))
     address = request.client.host if request.client else "unknown"
     if await parts.login_starts.count(address):
         raise TooManyStarts("too many starts", retry_after_s=parts.login_starts.window_s)
     browser = request.cookies.get(BROWSER_COOKIE)
     begun = await service.begin(
-        resources.database, parts.settings, parts.provider, return_to, browser, who or "natural"
+        resources.database, parts.settings, parts.provider, return_to, browser, kind or "natural"
     )
     answer = RedirectResponse(begun.redirect, 303, headers=SECURITY_HEADERS)
     _set_cookie(answer, BROWSER_COOKIE, begun.browser, max_age_s=parts.settings.login_ttl_s)
@@ -84,13 +86,12 @@ async def callback(request: Request, resources: Res, parts: PartsDep) -> Respons
 @router.get(
     "/login/callback/{state}",
     status_code=303,
+    response_class=RedirectResponse,
     dependencies=[allow("login", "use")],
     summary="统一认证返回处（两步令牌）",
     responses=PAGE_REFUSALS,
 )
-async def callback_with_token(
-    request: Request, resources: Res, parts: PartsDep, state: Annotated[str, Path(max_length=256)]
-) -> Response:
+async def callback_with_token(request: Request, resources: Res, parts: PartsDep, state: str) -> Response:
     """This address holds a token that is good for a while, so no page may ever stand at it."""
     try:
         answer = {**_parameters(request), "state": state}
@@ -109,11 +110,11 @@ async def callback_with_token(
     summary="登录未完成的说明页",
     responses=PAGE_REFUSALS,
 )
-async def refused(code: Code, trace: Trace, return_to: ReturnTo = None) -> Response:
+async def refused(code: str, trace: Trace = "", return_to: ReturnTo = None) -> Response:
     """Why a login failed that came back with a token in its address; the words are constant."""
     shown = REFUSALS.get(code, BadResponse)("shown again")
     shown.return_to = local_path(return_to)
-    return login_refusal_page(shown, trace=trace)
+    return login_refusal_page(shown, trace=trace if TRACE.fullmatch(trace) else trace_id())
 
 
 async def _finish(request: Request, resources: Resources, parts: Parts, answer: dict[str, str]) -> LoggedIn:

@@ -57,9 +57,7 @@ async def logout(request: Request, resources: Res, parts: PartsDep) -> Response:
     return answer
 
 
-State = Annotated[
-    str | None, Query(max_length=256, description="退出时交给统一认证的值 / what we sent along")
-]
+State = Annotated[str | None, Query(description="退出时交给统一认证的值 / what we sent along")]
 
 
 @router.get(
