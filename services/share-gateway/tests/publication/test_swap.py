@@ -19,6 +19,7 @@ async def engine(database_url: str, standards: Standards, resources: Any) -> Any
         reader_dsn=database_url.replace("{role}", "edulake_reader"),
         apis=standards.apis,
         contracts=standards.datasets,
+        codes=standards.codes,
         page_ring=KeyRing.of(p1=b"p" * 32),
         pool_size=3,
         poll_ms=100,
