@@ -44,7 +44,9 @@ KEPT_AS_DELIVERED = {
     ("student_base", "school_name"),
 }
 #: Where such a column may come: its own table in the lake, in the serving zone, and the statistics of the table.
-OF_THE_TABLE = re.compile(r"lake .*/governed/|table (published|lake|serving)\.|\.json of _delta_log")
+OF_THE_TABLE = re.compile(
+    r"lake .*/governed/|table published\.|table lake\.manifest\.log|file .*\.json of _delta_log"
+)
 HIDDEN = re.compile(r'name="(\w+)" value="([^"]*)"')
 
 
