@@ -166,10 +166,10 @@ class TestRollback:
         stricter = contract.model_copy(update={"fields": tuple(fields)})
         with pytest.raises(VersionNotProtected, match="school_name"):
             async with database.transaction() as session:
-                await rollback(session, lake, stricter, 1, "person:li")
+                await rollback(session, stricter, 1, "person:li")
         assert await reader.fetchval("SELECT count(*) FROM published.school_base") == 3
         async with database.transaction() as session:
-            assert (await rollback(session, lake, contract, 1, "person:li", 1)).version == 1
+            assert (await rollback(session, contract, 1, "person:li", 1)).version == 1
 
     async def test_an_unknown_dataset_is_refused(self, client: Any, steward: Any) -> None:
         path = "/api/gateway/publications/school_base%22;/rollback"
@@ -256,7 +256,9 @@ class TestPolicies:
         self, who: Any, status: int, three_versions: None, client: Any, as_subject: Any
     ) -> None:
         headers = as_subject("owner", audience="gateway", **who)
-        assert (await client.post(ROLLBACK, json={"version": 1}, headers=headers)).status_code == status
+        assert (
+            await client.post(ROLLBACK, json={"version": 1, "agreed_rows": 1}, headers=headers)
+        ).status_code == status
 
     @pytest.mark.parametrize("path", ["apis", "apis/schools", "publications", "openapi/schools.json"])
     async def test_nobody_unknown_reads_anything(self, path: str, client: Any, as_subject: Any) -> None:

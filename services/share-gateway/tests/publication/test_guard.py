@@ -1,12 +1,15 @@
 """What lacks too much of what is served waits for a person; what was taken back is not served again."""
 
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 from edulake.common.events import BY_BLOCK, GovernedBatchFinished, RawBatchWithdrawn
+from edulake.common.policy import asking_neighbours
 from edulake.common.service import create_service
 from edulake.common.standards import Standards
 from edulake.share_gateway.publication.api import router
@@ -22,7 +25,13 @@ STATES = "SELECT governed_version, status FROM gateway.publication_job ORDER BY 
 
 @pytest.fixture
 async def client(settings: Any, client_for: Any) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_service(name="gateway", title="gateway", settings=settings, routers=[router])
+    app = create_service(
+        name="gateway",
+        title="gateway",
+        settings=settings,
+        routers=[router],
+        lifespan_resources=asking_neighbours,
+    )
     async with client_for(app) as found:
         yield found
 
@@ -225,12 +234,21 @@ class TestGoingBack:
 
     @pytest.mark.parametrize("how", ["withdrawn", "withdrawal", "block"])
     async def test_is_refused_where_rows_were_taken_back_since(
-        self, publish: Any, schools: Any, hear: Any, reader: Any, client: Any, steward: Any, how: str
+        self,
+        publish: Any,
+        schools: Any,
+        hear: Any,
+        reader: Any,
+        client: Any,
+        steward: Any,
+        home: Path,
+        how: str,
     ) -> None:
         await publish("b1", schools(29), contributors=("b1",))
         await publish("b2", schools(30), contributors=("b1", "b2"))
         await publish("b3", schools(29), contributors=("b1",))
         await hear(taken_out("b2", how))
+        shutil.rmtree(home / "lake")  # the gateways of a cluster have none
         refused = await client.post(f"{PATH}/rollback", json={"version": 2}, headers=steward)
         assert (refused.status_code, refused.json()["type"]) == (409, "urn:edulake:problem:holds-taken-back")
         assert "批次 b2 已被撤回或拦截" in refused.json()["detail"]

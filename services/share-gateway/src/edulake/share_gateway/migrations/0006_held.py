@@ -28,7 +28,7 @@ def upgrade() -> None:
         ADD COLUMN agreed_by text,                     -- who agreed in governance to what the version lacks
         ADD COLUMN released_by text                    -- who let it be published although it lacks that"""
     )
-    op.execute("ALTER TABLE gateway.publication ADD COLUMN parts_version bigint")
+    op.execute("ALTER TABLE gateway.publication ADD COLUMN batches text[]")
     op.execute(
         """CREATE TABLE gateway.taken_back (           -- batches whose rows were withdrawn or blocked
         dataset text NOT NULL,
@@ -40,7 +40,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TABLE gateway.taken_back")
-    op.execute("ALTER TABLE gateway.publication DROP COLUMN parts_version")
+    op.execute("ALTER TABLE gateway.publication DROP COLUMN batches")
     op.execute(
         "ALTER TABLE gateway.publication_job DROP COLUMN parts_version, DROP COLUMN agreed_by, "
         "DROP COLUMN released_by"

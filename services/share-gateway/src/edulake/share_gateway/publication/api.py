@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from edulake.common.db import ReadSession, Session
 from edulake.common.errors import NotFound
 from edulake.common.identity import Subject
-from edulake.common.lake import Lake
 from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
 from edulake.common.standards import ApiDefinition, Standards
@@ -93,8 +92,7 @@ async def roll_back(
         raise absent
     facts = deciding.facts(dataset)
     await deciding.check(subject, "publication", "roll_back", facts, absent=absent)
-    lake = Lake(resources.settings.lake)
-    current = await service.rollback(session, lake, contract, wanted.version, subject.id, wanted.agreed_rows)
+    current = await service.rollback(session, contract, wanted.version, subject.id, wanted.agreed_rows)
     return ShownVersion.model_validate(current.model_dump())
 
 

@@ -103,8 +103,8 @@ class JobLoop:
             return await self._end(job, "failed", ("发布进程多次中断", "the publisher ended during each try"))
         try:
             async with self._heart_beats(job):
-                rows, seconds = await self._publisher.prepare(job)
-            published = await self._publisher.publish(job, rows, seconds)
+                prepared = await self._publisher.prepare(job)
+            published = await self._publisher.publish(job, prepared)
         except NotPublishable as error:
             return await self._end(job, "blocked", (error.reason_zh, error.reason_en))
         except HeldBack as error:

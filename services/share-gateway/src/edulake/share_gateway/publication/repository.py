@@ -80,9 +80,9 @@ _PUT_BACK = text("DELETE FROM gateway.taken_back WHERE dataset = :dataset AND ba
 _TAKEN_BACK = text("SELECT batch_id FROM gateway.taken_back WHERE dataset = :dataset")
 _ADD = text(
     """INSERT INTO gateway.publication (dataset, version, governed_version, batch_id, title, row_count,
-        content_digest, level, columns, protection, parts_version, published_at, current_by)
+        content_digest, level, columns, protection, batches, published_at, current_by)
     SELECT :dataset, coalesce(max(version), 0) + 1, :governed_version, :batch_id, :title, :row_count,
-        :content_digest, :level, CAST(:columns AS json), CAST(:protection AS json), :parts_version, now(), 'publisher'
+        :content_digest, :level, CAST(:columns AS json), CAST(:protection AS json), CAST(:batches AS text[]), now(), 'publisher'
     FROM gateway.publication WHERE dataset = :dataset RETURNING *"""
 )
 _MAKE_CURRENT = (
@@ -224,14 +224,13 @@ async def lock_dataset(session: AsyncSession, dataset: str) -> None:
 async def add_publication(session: AsyncSession, job: Job, facts: Mapping[str, Any]) -> Publication:
     """Give a job's governed version the next version number, not yet current.
 
-    `facts`: title, row_count, level, columns (name → SQL type) and protection (name → Protection).
+    `facts`: title, row_count, level, batches, columns (name → SQL type) and protection (name → Protection).
     """
     row = {
         "dataset": job.dataset,
         "governed_version": job.governed_version,
         "batch_id": job.batch_id,
         "content_digest": job.content_digest,
-        "parts_version": job.parts_version,
         **facts,
         "columns": orjson.dumps(facts["columns"]).decode(),
         "protection": orjson.dumps(facts["protection"]).decode(),

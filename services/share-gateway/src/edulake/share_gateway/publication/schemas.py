@@ -27,8 +27,8 @@ class Publication(BaseModel):
     current_since: AwareDatetime | None
     current_by: str
     dropped_at: AwareDatetime | None
-    #: The contributions it was governed from; None: not told.
-    parts_version: int | None
+    #: The batches whose rows it was merged from; None: not told.
+    batches: list[str] | None
 
 
 class Job(BaseModel):

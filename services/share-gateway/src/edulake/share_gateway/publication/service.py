@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import asyncpg
@@ -84,6 +85,15 @@ class HoldsTakenBack(Conflict):
     )
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a publication is made of: the serving rows, the batches behind them (None: not told), seconds by step."""
+
+    rows: pl.DataFrame
+    batches: frozenset[str] | None
+    seconds: Mapping[str, float]
+
+
 class Publisher:
     """Turns governed versions into published ones."""
 
@@ -96,26 +106,35 @@ class Publisher:
         self._apis = _defined(standards)
         self._settings = settings
 
-    async def prepare(self, job: Job) -> tuple[pl.DataFrame, dict[str, float]]:
-        """The serving rows of a job's governed version, and seconds by step; changes nothing.
+    async def prepare(self, job: Job) -> Prepared:
+        """What a job's governed version is to be published with; changes nothing.
 
         Raises NotPublishable when the version must not be served, VersionGone or VersionNotFound when the
         lake no longer has it. What is published already is not looked at again.
         """
         async with self._database.transaction() as session:
             if await self._covering(session, job):
-                return pl.DataFrame(), {}
+                return Prepared(pl.DataFrame(), None, {})
         contract = self._contract(job)
         loader.check_level(job.level, contract)
         began = time.perf_counter()
         async with self._database.transaction() as session:
             manifest = await self._lake.manifest(session, GOVERNED, job.dataset, job.governed_version)
         frame = await self._lake.read(manifest)
+        batches = await self._batches(job)
         read_s = time.perf_counter() - began
         rows = await asyncio.to_thread(_checked_rows, frame, manifest, contract)
-        return rows, {"read": read_s, "check": time.perf_counter() - began - read_s}
+        return Prepared(rows, batches, {"read": read_s, "check": time.perf_counter() - began - read_s})
 
-    async def publish(self, job: Job, rows: pl.DataFrame, seconds: Mapping[str, float]) -> Publication:
+    async def _batches(self, job: Job) -> frozenset[str] | None:
+        """The batches whose rows the version was merged from. Kept with it: who rolls back has no lake at hand."""
+        if job.parts_version is None:
+            return None
+        async with self._database.read() as session:
+            parts = await self._lake.manifest(session, GOVERNED, f"{job.dataset}__parts", job.parts_version)
+        return frozenset((await self._lake.read(parts, ["_batch_id"]))["_batch_id"].unique())
+
+    async def publish(self, job: Job, prepared: Prepared) -> Publication:
         """Serve the rows as the next version, and close the job: all of it or nothing.
 
         A governed version that is published already (repeated by another batch, or overtaken by a newer one)
@@ -129,8 +148,8 @@ class Publisher:
                 await repository.lock_dataset(session, job.dataset)
                 if not await repository.hold(session, job):
                     raise LeaseLost(job.dataset)
-                published = await self._covering(session, job) or await self._swap(session, job, rows)
-                steps = {**seconds, "publish": time.perf_counter() - began}
+                published = await self._covering(session, job) or await self._swap(session, job, prepared)
+                steps = {**prepared.seconds, "publish": time.perf_counter() - began}
                 await repository.end_job(
                     session, job, "published", version=published.version, seconds_by_step=steps
                 )
@@ -171,7 +190,8 @@ class Publisher:
         await session.execute(text(f"SET LOCAL statement_timeout = '{statement:d}s'"))
         await session.execute(text(f"SET LOCAL lock_timeout = '{lock:d}s'"))
 
-    async def _swap(self, session: AsyncSession, job: Job, rows: pl.DataFrame) -> Publication:
+    async def _swap(self, session: AsyncSession, job: Job, prepared: Prepared) -> Publication:
+        rows = prepared.rows
         contract = self._contract(job)
         columns = serving.served_columns(contract)
         before = await repository.current(session, job.dataset)
@@ -182,6 +202,7 @@ class Publisher:
             "level": max(job.level, *(field.level for field in contract.served_fields)),
             "columns": columns,
             "protection": serving.served_protection(contract),
+            "batches": None if prepared.batches is None else sorted(prepared.batches),
         }
         version = (await repository.add_publication(session, job, facts)).version
         await _run(session, [serving.create_table(job.dataset, version, columns)])
@@ -265,7 +286,6 @@ async def release(session: AsyncSession, dataset: str, wanted: Release, by: str)
 
 async def rollback(
     session: AsyncSession,
-    lake: Lake,
     contract: Contract,
     version: int,
     by: str,
@@ -288,7 +308,7 @@ async def rollback(
     if target.dropped_at is not None:
         raise VersionNotKept("该版本的数据表已清理", "its table has been dropped", where="version")
     _check_protection(target, contract)
-    await _check_taken_back(session, lake, target)
+    await _check_taken_back(session, target)
     if agreed_rows != target.row_count:
         await _check_losses(session, before, target, contract)
     same_shape = list(before.columns.items()) == list(target.columns.items())
@@ -315,15 +335,12 @@ async def _check_losses(
         )
 
 
-async def _check_taken_back(session: AsyncSession, lake: Lake, target: Publication) -> None:
-    """HoldsTakenBack when a batch of the version was withdrawn or blocked since; VersionGone when that is not known."""
+async def _check_taken_back(session: AsyncSession, target: Publication) -> None:
+    """HoldsTakenBack when a batch of the version was withdrawn or blocked since, or its batches are not known."""
     barred = await repository.taken_back(session, target.dataset)
     if not barred:
         return
-    found = None
-    if target.parts_version is not None:
-        parts = await lake.manifest(session, GOVERNED, f"{target.dataset}__parts", target.parts_version)
-        found = barred.intersection((await lake.read(parts, ["_batch_id"]))["_batch_id"].unique())
+    found = None if target.batches is None else barred.intersection(target.batches)
     if found is None or found:
         names = "、".join(sorted(found or ()))
         raise HoldsTakenBack(
