@@ -134,6 +134,9 @@ class TestCutFile:
         before = self.quota(steward)
         orders = self.orders(steward)
         batch = self.deliver(suite, steward)
+        assert batch["status"] == "unconfirmed", "its sender is asked first"
+        confirmed = f"/api/ingest/batches/{batch['batch_id']}/confirm"
+        assert steward.send("POST", confirmed, json=batch["replaces"]).status_code == 200
         held = follow(steward, batch["batch_id"], OUT)
         assert (held["status"], "缺少其中" in held["reason_zh"]) == ("held", True)
         assert self.quota(steward) == before
@@ -343,7 +346,9 @@ class TestDeadLetters:
         assert "42501" in self.words_of(self.command(suite, "list")[1])
         assert batch in self.command(suite, "show", number)[1]
         held = {one.words: one.holds for one in verify_all(suite.settings, suite.state, deep=False)}
-        assert [words for words, holds in held.items() if not holds] == ["事件：死信 1 封 / dead letters"]
+        assert [words for words, holds in held.items() if not holds] == [
+            "事件：死信 1 封未重放（governance 1），用 edulake deadletters list 查看 / dead letters were not replayed"
+        ]
 
 
 class TestKilling:

@@ -37,8 +37,13 @@ SERVICES = {
     "portal": "PortalSettings",
     "share_gateway": "GatewaySettings",
 }
-# What needs somebody who does not run here, so that 503 is the promised answer: the identity provider, the issuer.
-LOST = {("auth", "GET /login"), ("share_gateway", "GET /readyz")}
+# What needs somebody who does not run here, so that 503 is the promised answer: the identity provider, the issuer,
+# ingest, which is asked whose sources are whose.
+LOST = {
+    ("auth", "GET /login"),
+    ("share_gateway", "GET /readyz"),
+    ("workorder", "GET /api/workorder/orders"),
+}
 KNOWN = {"dataset": "school_base", "api": "schools", "name": "schools"}  # ids that lead to something
 EXAMPLES = 6  # per operation and kind of input
 CHECKS = [

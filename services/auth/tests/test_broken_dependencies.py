@@ -96,7 +96,8 @@ class TestPostgresLost:
     ) -> None:
         await auth.new_client("app", "applicant")
         async with postgres_lost():
-            assert (await auth.token("app", "wrong")).status_code == 503
+            form, guess = {"grant_type": "client_credentials"}, ("app", "wrong")
+            assert (await auth.http.post("/oauth/token", data=form, auth=guess)).status_code == 503
 
     async def everything(self, auth: Any) -> list[Any]:
         """What auth decided so far: clients, secrets, roles, revocations, announcements."""

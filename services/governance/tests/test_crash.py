@@ -48,6 +48,7 @@ def real(house: Any, tmp_path: Path) -> Any:
     known = find_standards()
     shutil.copytree(known / "codes", folder / "codes")
     shutil.copy(known / "grading.yaml", folder)
+    (folder / "domains.yaml").write_text("school: {title: 学校, themes: [测试]}")
     (folder / "datasets" / "school").mkdir(parents=True)
     contract = house.resources.standards.datasets["club"]
     facts = contract.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -79,7 +79,7 @@ class TestTheAddress:
 
     async def test_contact_of_another_source(self, deliver: Any, stranger: dict[str, str]) -> None:
         answer = await deliver(headers=stranger)
-        assert (answer.status_code, code_of(answer)) == (404, "source-not-found")
+        assert (answer.status_code, code_of(answer)) == (404, "unknown-source")
 
     async def test_name_of_the_contact_without_the_role(self, deliver: Any, as_subject: Any) -> None:
         applicant = as_subject("applicant", id="person:wu-contact", audience="ingest")

@@ -483,7 +483,7 @@ class TestOpenedValues:
             row = replace(record(1), kind="opened", api="")
             await repository.append(session, *extend(RING, head, [row]))
         async with database.read() as session:
-            assert await repository.usage(session, None, 30000) == []
+            assert await repository.usage(session, None, None, 30000) == []
 
 
 async def opened(database: Database) -> list[Link]:

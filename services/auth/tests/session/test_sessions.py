@@ -83,7 +83,7 @@ class TestOwnSessions:
     async def test_are_listed_without_anything_that_opens_them(self, auth, browser):
         answer = await auth.call("GET", "/api/auth/sessions", "steward", who="person:li-steward")
         [shown] = answer.json()
-        assert set(shown) == {"id", "agent", "created_at", "last_seen_at", "expires_at"}
+        assert set(shown) == {"id", "acr", "agent", "created_at", "last_seen_at", "expires_at"}
         assert (await resolve(auth, shown["id"])).status_code == 404
 
     async def test_can_be_ended_one_by_one(self, auth, browser):
