@@ -56,7 +56,7 @@ LACKING = {
 
 
 def held_run(batch_id: str, *, may_decide: bool, **over: Any) -> dict[str, Any]:
-    """A run of governance that waits for somebody's word (as branch `holds` answers it)."""
+    """A run of governance that waits for somebody's word."""
     return {
         "run_id": batch_id,
         "batch_id": batch_id,

@@ -166,7 +166,7 @@ async def hold(world: World, **over: Any) -> tuple[str, Any]:
 
 
 class TestHeld:
-    """Governance waits for owner or steward (its answers as branch `holds` gives them)."""
+    """Governance waits for owner or steward (its answers of the recorded shapes)."""
 
     async def test_shows_the_owner_what_would_be_lost_and_asks(self, ready: World) -> None:
         path, governance = await hold(ready)
@@ -179,6 +179,14 @@ class TestHeld:
         assert done.headers["location"] == f"{path}?done=agree-batch"
         (sent,) = governance.sent
         assert sent[1] == {"rows_before": 2728, "rows_after": 199, "keys_lost": 2529}
+
+    async def test_is_told_on_the_page_that_is_open_while_it_happens(self, ready: World) -> None:
+        path, _ = await hold(ready)
+        steward = await ready.enter("li-steward")
+        live = await steward.read(f"{path}/progress?seen=x")
+        assert '<div id="waits" hx-swap-oob="true">' in live
+        assert "等待同意：这一批缺少过多现有数据" in live
+        assert "同意按上面的数字替代" in live
 
     async def test_is_refused_with_a_reason_which_is_kept_when_it_is_not_taken(self, ready: World) -> None:
         path, governance = await hold(ready)

@@ -84,7 +84,7 @@ async def progress(batch_id: str, desk: AtDesk, seen: str = "") -> Response:
         return desk.trouble_page(values, "批次")
     if values["seen"] == seen:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    return desk.page("batch/live.html", **values, is_alone=True)
+    return desk.page("batch/live.html", **values, form=Form(), trouble=None, is_alone=True)
 
 
 @router.post("/batches/{batch_id}/{part}/values")
