@@ -290,12 +290,17 @@ class TestWhatAProofCovers:
         await world.assess("b7", checked=199, landed_no=7, revision=1, is_whole=True)
         assert (await world.orders(steward))[0]["status"] == "open"
 
-    async def test_less_where_somebody_answers_for_what_is_missing(self, world: World, steward: Any) -> None:
+    async def test_an_agreed_loss_is_no_proof_but_what_the_next_delivery_has_to_cover(
+        self, world: World, steward: Any
+    ) -> None:
+        """Rows that are gone prove nothing, whoever agreed; a list that really shrank can still be proven."""
         await world.fail("b5", checked=2728, landed_no=5, revision=1, is_whole=True)
         place = {"landed_no": 6, "revision": 2, "is_whole": True}
         await world.assess("b6", checked=199, agreed_by="person:zhou", **place)
-        assert (await world.orders(steward))[0]["closed_by_batch"] == "b6"
-        assert "已由责任人员同意" in (await world.history(steward))[-1][1]
+        assert (await world.orders(steward))[0]["status"] == "open"
+        assert "下一次完整报送按 199 行衡量" in (await world.history(steward))[-1][1]
+        await world.assess("b7", checked=198, landed_no=7, revision=1, is_whole=True)
+        assert (await world.orders(steward))[0]["closed_by_batch"] == "b7"
 
     async def test_a_held_batch_proves_nothing(self, world: World, steward: Any) -> None:
         await world.fail("b5", landed_no=5, revision=1, is_whole=True)

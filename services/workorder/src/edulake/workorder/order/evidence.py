@@ -45,7 +45,7 @@ def lacks(facts: QualityBatchAssessed, result: RuleResult, order: Order, lost_ma
     is_same = facts.batch_id == order.batch_id
     if result.rule_id == COMPLETENESS and order.period is not None and facts.period != order.period:
         return f"是 {facts.period} 期的报送，工单针对 {order.period} 期"
-    if facts.agreed_by is not None:  # somebody answers for what is missing
+    if result.rule_id == COMPLETENESS and facts.agreed_by is not None:  # somebody answers for what is missing
         return None
     if facts.is_whole is False and not is_same:
         if order.is_whole is False and result.checked_rows >= order.failed_rows:

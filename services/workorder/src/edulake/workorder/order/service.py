@@ -102,7 +102,7 @@ async def record_proof(session: AsyncSession, facts: QualityBatchAssessed, lost_
             if missing is None:
                 await _close(session, order, facts, "prove", _proof(facts, result))
             else:
-                await _note(session, order, SYSTEM, "doubt", f"批次 {facts.batch_id} {missing}，不能作为验证")
+                await _doubt(session, order, facts, result, missing)
         closed += order.status == "closed"
     return closed
 
@@ -113,6 +113,17 @@ async def _close(
     order.status, order.closed_by_batch = TRANSITIONS[order.status][action], facts.batch_id
     order.closed_landed_no, order.closed_revision = facts.landed_no, facts.revision
     await _note(session, order, SYSTEM, action, note)
+
+
+async def _doubt(
+    session: AsyncSession, order: Order, facts: QualityBatchAssessed, result: RuleResult, missing: str
+) -> None:
+    """Write down why a batch that passes is no proof. What somebody agreed to is what the next one has to cover."""
+    note = f"批次 {facts.batch_id} {missing}，不能作为验证"
+    if facts.agreed_by is not None and facts.is_whole is not False:
+        order.rows_to_cover = result.checked_rows
+        note += f"；数据减少已由责任人员同意，下一次完整报送按 {result.checked_rows} 行衡量"
+    await _note(session, order, SYSTEM, "doubt", note)
 
 
 def _proof(facts: QualityBatchAssessed, result: RuleResult) -> str:
