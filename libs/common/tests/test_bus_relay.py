@@ -200,10 +200,10 @@ class TestRelay:
         admin = AIOKafkaAdminClient(**brokers.connection())
         await admin.start()
         try:
-            topics = await admin.describe_topics([brokers.topic(zone) for zone in TOPICS])
-            assert {topic["topic"]: len(topic["partitions"]) for topic in topics} == {
-                brokers.topic(zone): 4 for zone in TOPICS
-            }
+            made = {brokers.topic(zone): 4 for zone in TOPICS}
+            async with asyncio.timeout(60):  # a broker tells of new topics a little after it made them
+                while await partitions_of(admin, list(made)) != made:
+                    await asyncio.sleep(0.05)
             resource = ConfigResource(ConfigResourceType.TOPIC, brokers.topic("raw"))
             (answer,) = await admin.describe_configs([resource])
             settings = {entry[0]: entry[1] for entry in answer.resources[0][4]}
@@ -349,3 +349,9 @@ class TestBrokers:
 
     def test_names_begin_with_the_prefix(self) -> None:
         assert Brokers().topic("raw") == "edulake.raw"
+
+
+async def partitions_of(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
+    """Topic → partitions, as the broker tells it at this moment."""
+    told = await admin.describe_topics(topics)
+    return {topic["topic"]: len(topic["partitions"]) for topic in told}
