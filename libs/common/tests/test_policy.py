@@ -139,13 +139,31 @@ def deciding(standards: Standards) -> Callable[[Ingest], Deciding]:
 
 class TestDeciding:
     async def test_the_contact_is_who_it_is_now(self, deciding: Any) -> None:
-        ingest = Ingest(a="person:a")
-        decides = deciding(ingest)
-        facts, contact = decides.facts("school_base"), who("source_contact")
-        assert await decides.may(contact, "batch.findings", "read", facts, source="a")
+        ingest, contact = Ingest(a="person:a"), who("source_contact")
+
+        async def reads(source: str) -> bool:
+            request = deciding(ingest)
+            facts = request.facts("school_base")
+            return bool(await request.may(contact, "batch.findings", "read", facts, source=source))
+
+        assert await reads("a")
         ingest.contacts["a"] = "person:b"
-        assert not await decides.may(contact, "batch.findings", "read", facts, source="a")
-        assert not await decides.may(contact, "batch.findings", "read", facts, source="gone")
+        assert not await reads("a")
+        assert not await reads("gone")
+
+    async def test_one_request_is_decided_by_one_answer(self, deciding: Any) -> None:
+        """A refusal asks for two lines of the table; ingest once heard the same question for each."""
+        ingest, contact = Ingest(a="person:b"), who("source_contact")
+        request = deciding(ingest)
+        facts = request.facts("school_base")
+        with pytest.raises(NotFound):
+            await request.check(
+                contact, "batch", "withdraw", facts, absent=NotFound("无", "none"), source="a"
+            )
+        assert ingest.asked == 1
+        for _ in range(2):
+            await request.scope(contact, "batch.findings")
+        assert ingest.asked == 2
 
     @pytest.mark.parametrize(
         ("subject", "line"),

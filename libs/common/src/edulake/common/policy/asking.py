@@ -32,6 +32,28 @@ class Asking(Protocol):
         """The ids of the sources whose contact this is. Raises Unavailable."""
 
 
+class AskedOnce:
+    """Asks each question once: what is decided for one request is decided by one answer."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._contacts: dict[str, str | None] = {}
+        self._sources: dict[str, frozenset[str]] = {}
+
+    async def contacts_of(self, sources: Iterable[str]) -> dict[str, str]:
+        wanted = set(sources)
+        if new := wanted - self._contacts.keys():
+            found = await self._asking.contacts_of(new)
+            self._contacts |= {source: found.get(source) for source in new}
+        told = {source: self._contacts[source] for source in wanted}
+        return {source: contact for source, contact in told.items() if contact is not None}
+
+    async def sources_of(self, contact: str) -> frozenset[str]:
+        if contact not in self._sources:
+            self._sources[contact] = await self._asking.sources_of(contact)
+        return self._sources[contact]
+
+
 class Neighbours:
     """Asks ingest and auth by signed calls of this service."""
 

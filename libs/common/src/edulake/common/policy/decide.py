@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from edulake.common.errors import Forbidden, Problem
 from edulake.common.identity import ROLES, Subject, known_subject, public, stating
-from edulake.common.policy.asking import Asking
+from edulake.common.policy.asking import AskedOnce, Asking
 from edulake.common.policy.care import care_of
 from edulake.common.policy.relations import ANYONE, APPROVER, CONTACT, OWNER, Facts
 from edulake.common.policy.table import TABLE, Relations, row
@@ -81,11 +81,11 @@ class Scope:
 
 
 class Deciding:
-    """Decides on objects of one service: by the contracts, and by what ingest says of a source now."""
+    """Decides for one request on objects of one service: by the contracts, and by what ingest says of a source now."""
 
     def __init__(self, contracts: Mapping[str, Contract], asking: Asking) -> None:
         self.contracts = contracts
-        self.asking = asking
+        self.asking = AskedOnce(asking)
 
     def facts(self, *datasets: str, **more: Any) -> Facts:
         """The facts of an object of these datasets; one without a contract is in nobody's care."""

@@ -57,7 +57,7 @@ async def list_orders(
         limit=limit + 1,
     )
     page = page_of(rows, limit, lambda row: [row.updated_at.isoformat(), str(row.id)], key)
-    return Page(items=await service.described(page.items, asking_of(resources)), next=page.next)
+    return Page(items=await service.described(page.items, deciding.asking), next=page.next)
 
 
 async def _mine(caller: Subject, deciding: Deciding) -> repository.Mine:

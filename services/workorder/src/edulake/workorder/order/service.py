@@ -17,7 +17,7 @@ from edulake.common.events import (
     WorkorderOrderChanged,
 )
 from edulake.common.identity import Subject
-from edulake.common.policy import Deciding, Facts, Neighbours, may
+from edulake.common.policy import Asking, Deciding, Facts, Neighbours, may
 from edulake.workorder.models import Entry, Order
 from edulake.workorder.order import evidence, repository
 from edulake.workorder.order.schemas import EntryOut, OrderDetail, OrderOut
@@ -257,7 +257,7 @@ def actions_of(order: Order, subject: Subject, facts: Facts) -> list[str]:
     return sorted(action for action in possible if may(subject, "order", action, facts))
 
 
-async def described(rows: list[Order], asking: Neighbours) -> list[OrderOut]:
+async def described(rows: list[Order], asking: Asking) -> list[OrderOut]:
     """Orders with the present contacts of their sources, which stay empty where ingest does not answer."""
     try:
         contacts = await asking.contacts_of(order.source_id for order in rows)
