@@ -10,11 +10,11 @@ import binascii
 import hmac
 import time
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import httpx
 import orjson
-from edulake.common.errors import Forbidden, Unauthorized
+from edulake.common.errors import Unauthorized
 from edulake.common.gm import hmac_sm3
 from edulake.common.settings import Settings
 from edulake.common.telemetry import traceparent
@@ -129,30 +129,6 @@ def stating(words: str, check: Callable[..., Any]) -> Any:
     """A dependency that decides, and says by which policy (`edulake.common.policy` makes the usual ones)."""
     check.policy = words  # type: ignore[attr-defined]
     return Depends(check)
-
-
-def require(*roles: str) -> Any:
-    """A route dependency: the subject must hold one of these roles."""
-    unknown = set(roles) - set(ROLES)
-    if unknown or not roles:
-        raise ValueError(f"unknown roles {sorted(unknown)}")
-
-    def check(subject: Annotated[Subject, Depends(known_subject)]) -> Subject:
-        if not subject.has(*roles):
-            names = "、".join(ROLES[role] for role in roles)
-            raise Forbidden(f"需要角色：{names}", f"needs one of the roles {', '.join(roles)}")
-        return subject
-
-    return stating(" | ".join(roles), check)
-
-
-def authenticated() -> Any:
-    """A route dependency: any known subject; the service checks the object itself."""
-
-    def check(subject: Annotated[Subject, Depends(known_subject)]) -> Subject:
-        return subject
-
-    return stating("authenticated", check)
 
 
 def public(words: str = "public") -> Any:
