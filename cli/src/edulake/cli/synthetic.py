@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from edulake.common.standards.detect import CHECK, WEIGHTS
 
 SEED = 20240901
 DISTRICTS = ("黄浦区", "徐汇区", "静安区", "普陀区", "闵行区", "宝山区", "浦东新区", "崇明区")
 CORES = ("晨光", "明德", "育才园", "启明", "新苗", "青禾", "远志", "求真园", "博文", "江湾路", "海棠", "云间")
 SURNAMES = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨"
 GIVEN = "一二三四五六七八九甲乙丙丁子丑寅卯"
-#: GB 11643-1999 weights and check characters.
-WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-CHECK = "10X98765432"
 
 
 @dataclass(frozen=True)

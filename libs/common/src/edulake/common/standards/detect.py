@@ -6,14 +6,15 @@ MOD 11-2) is certain: one of it is enough, whatever share of the cells a detecto
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import polars as pl
 from edulake.common.standards.tables import Detector
 
-_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-_CHECK = "10X98765432"
+#: Of the 17 digits of an identity number, and the check character by the remainder of their sum (GB 11643-1999).
+WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+CHECK = "10X98765432"
 #: An identity number wherever it stands, parted or not; digits beside it would make it another number.
 _IDENTITY = re.compile(
     r"(?<!\d)[1-8]\d{5}[ -]?(?:19|20)\d\d[ -]?(?:0[1-9]|1[0-2])[ -]?(?:0[1-9]|[12]\d|3[01])[ -]?\d{3}[\dXx](?!\d)"
@@ -53,15 +54,23 @@ def is_identity_number(number: str) -> bool:
         date.fromisoformat(f"{number[6:10]}-{number[10:12]}-{number[12:14]}")
     except ValueError:
         return False
-    total = sum(int(digit) * weight for digit, weight in zip(number[:17], _WEIGHTS, strict=True))
-    return _CHECK[total % 11] == number[17].upper()
+    total = sum(int(digit) * weight for digit, weight in zip(number[:17], WEIGHTS, strict=True))
+    return CHECK[total % 11] == number[17].upper()
 
 
 def found_in(detectors: Iterable[Detector], text: str) -> Detector | None:
     """The most sensitive detector that one text (a header, a file name, a period) matches; None when none does."""
-    wanted = list(detectors)
-    if not wanted or not text:
-        return None
-    cell = pl.DataFrame({"cell": [text]}).with_columns(folded(pl.col("cell")))
-    told = cell.select(matches(each, pl.col("cell")).alias(each.name) for each in wanted).row(0, named=True)
-    return max((each for each in wanted if told[each.name]), key=lambda each: each.level, default=None)
+    return found_in_each(detectors, [text])[0]
+
+
+def found_in_each(detectors: Iterable[Detector], texts: Sequence[str]) -> list[Detector | None]:
+    """The same of many texts at once, in their order."""
+    strongest_first = sorted(detectors, key=lambda each: -each.level)
+    if not strongest_first:
+        return [None] * len(texts)
+    cell = pl.DataFrame({"cell": texts}, schema={"cell": pl.String}).select(folded(pl.col("cell")))
+    told = cell.select(matches(each, pl.col("cell")).alias(each.name) for each in strongest_first)
+    return [
+        next((each for each, holds in zip(strongest_first, row, strict=True) if holds), None)
+        for row in told.iter_rows()
+    ]

@@ -1,9 +1,8 @@
 """Expressions over identity and student numbers (GB 11643-1999; 学籍号: G + number, J or L + 18)."""
 
 import polars as pl
+from edulake.common.standards.detect import CHECK, WEIGHTS
 
-_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-_CHECK = "10X98765432"
 FORM = r"^[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dX]$"
 STUDENT_FORM = r"^[JL][1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[0-9A-Z]{4}$"
 
@@ -27,9 +26,9 @@ def _check_digits(numbers: pl.Series) -> pl.Series:
     body = numbers.to_frame("number").select(
         pl.col("number").str.extract(r"^(\d{17})", 1).cast(pl.Int64).alias("body")
     )
-    digits = [pl.col("body") // 10 ** (16 - place) % 10 * weight for place, weight in enumerate(_WEIGHTS)]
+    digits = [pl.col("body") // 10 ** (16 - place) % 10 * weight for place, weight in enumerate(WEIGHTS)]
     rest = body.select((pl.sum_horizontal(digits, ignore_nulls=False) % 11).alias("rest")).to_series()
-    return rest.replace_strict(dict(enumerate(_CHECK)), default=None, return_dtype=pl.String)
+    return rest.replace_strict(dict(enumerate(CHECK)), default=None, return_dtype=pl.String)
 
 
 def birth(number: pl.Expr) -> pl.Expr:

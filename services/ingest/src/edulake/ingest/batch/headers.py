@@ -6,7 +6,7 @@ No message repeats a header that nobody knows: of a file without a header it is 
 from collections.abc import Mapping, Sequence
 
 from edulake.common.standards import Contract, Standards
-from edulake.common.standards.detect import found_in
+from edulake.common.standards.detect import found_in_each
 from edulake.common.standards.headers import labels, plain, recognise
 from edulake.ingest.batch.problems import PersonalHeader, WrongHeader
 from edulake.ingest.source.readers.table import at
@@ -19,9 +19,8 @@ SHOWN_MAX = 50
 
 def refuse_personal(headers: Sequence[str], standards: Standards) -> None:
     """PersonalHeader naming the places of headers in which a detector finds something of a person."""
-    detectors = standards.grading.detectors
-    found = {place: found_in(detectors, header) for place, header in enumerate(headers, start=1)}
-    kinds = {place: detector for place, detector in found.items() if detector}
+    found = found_in_each(standards.grading.detectors, headers)
+    kinds = {place: detector for place, detector in enumerate(found, start=1) if detector}
     if kinds:
         places = at(list(kinds))
         raise PersonalHeader(

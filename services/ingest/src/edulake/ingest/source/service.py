@@ -8,7 +8,7 @@ from edulake.common.errors import Conflict, Forbidden, NotFound, Unprocessable
 from edulake.common.identity import Subject
 from edulake.common.policy import Deciding, Neighbours
 from edulake.common.standards import Contract, Standards
-from edulake.common.standards.detect import found_in
+from edulake.common.standards.detect import found_in_each
 from edulake.ingest.models import Source, SourceRevision
 from edulake.ingest.source import repository
 from edulake.ingest.source.schemas import SourceIn
@@ -41,7 +41,7 @@ def check(wanted: SourceIn, standards: Standards) -> None:
             if dataset not in wanted.datasets:
                 known = sorted(wanted.datasets)
                 raise _unknown("本来源的数据集", "dataset of this source", dataset, known, f"body.{part}")
-            if part == "mapping" and any(found_in(standards.grading.detectors, header) for header in pairs):
+            if part == "mapping" and any(found_in_each(standards.grading.detectors, list(pairs))):
                 raise SourceInvalid(
                     "列映射的表头里有个人号码、电话或住址",
                     "a header of the mapping holds a number, phone or address of a person",
