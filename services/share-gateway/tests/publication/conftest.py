@@ -4,14 +4,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import asyncpg
+import httpx
 import polars as pl
 import pytest
 from edulake.common.bus import announce
 from edulake.common.db import Database
 from edulake.common.events import GovernedDatasetReady
 from edulake.common.lake import Lake
-from edulake.common.service import Resources, open_resources
+from edulake.common.policy import asking_neighbours
+from edulake.common.service import Resources, create_service, open_resources
 from edulake.share_gateway.publication import repository
+from edulake.share_gateway.publication.api import router
 from edulake.share_gateway.publication.jobs import JobLoop
 from edulake.share_gateway.publication.settings import PublisherSettings
 
@@ -162,3 +165,22 @@ async def admin(postgres_admin_url: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(postgres_admin_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def client(settings: Any, client_for: Any) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_service(
+        name="gateway",
+        title="gateway",
+        settings=settings,
+        routers=[router],
+        lifespan_resources=asking_neighbours,
+    )
+    async with client_for(app) as found:
+        yield found
+
+
+@pytest.fixture
+def steward(as_subject: Any) -> dict[str, str]:
+    found: dict[str, str] = as_subject("steward", id="person:li-steward", audience="gateway")
+    return found

@@ -1,38 +1,14 @@
 """`/api/gateway`: APIs, publications, rollback, OpenAPI."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import jsonschema
 import pytest
-from edulake.common.policy import asking_neighbours
-from edulake.common.service import create_service
 from edulake.common.standards.contract import Protect
-from edulake.share_gateway.publication.api import router
-from edulake.share_gateway.publication.service import VersionNotProtected, rollback
+from edulake.share_gateway.publication.decisions import VersionNotProtected, rollback
 
 RETRY = "/api/gateway/publications/school_base/retry"
 ROLLBACK = "/api/gateway/publications/school_base/rollback"
-
-
-@pytest.fixture
-async def client(settings: Any, client_for: Any) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_service(
-        name="gateway",
-        title="gateway",
-        settings=settings,
-        routers=[router],
-        lifespan_resources=asking_neighbours,
-    )
-    async with client_for(app) as found:
-        yield found
-
-
-@pytest.fixture
-def steward(as_subject: Any) -> dict[str, str]:
-    found: dict[str, str] = as_subject("steward", id="person:li-steward", audience="gateway")
-    return found
 
 
 @pytest.fixture

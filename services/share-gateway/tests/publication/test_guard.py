@@ -1,18 +1,13 @@
 """What lacks too much of what is served waits for a person; what was taken back is not served again."""
 
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from edulake.common.events import BY_BLOCK, GovernedBatchFinished, RawBatchWithdrawn
-from edulake.common.policy import asking_neighbours
-from edulake.common.service import create_service
 from edulake.common.standards import Standards
-from edulake.share_gateway.publication.api import router
 from edulake.share_gateway.publication.guard import Counts, losses
 from edulake.share_gateway.publication.jobs import HANDLERS
 from hypothesis import given
@@ -21,25 +16,6 @@ from hypothesis import strategies as st
 PATH = "/api/gateway/publications/school_base"
 SERVED = "SELECT count(*) FROM published.school_base"
 STATES = "SELECT governed_version, status FROM gateway.publication_job ORDER BY governed_version"
-
-
-@pytest.fixture
-async def client(settings: Any, client_for: Any) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_service(
-        name="gateway",
-        title="gateway",
-        settings=settings,
-        routers=[router],
-        lifespan_resources=asking_neighbours,
-    )
-    async with client_for(app) as found:
-        yield found
-
-
-@pytest.fixture
-def steward(as_subject: Any) -> dict[str, str]:
-    found: dict[str, str] = as_subject("steward", id="person:li-steward", audience="gateway")
-    return found
 
 
 @pytest.fixture

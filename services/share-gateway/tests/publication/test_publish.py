@@ -6,9 +6,10 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
+from edulake.share_gateway.publication.decisions import retry
 from edulake.share_gateway.publication.jobs import JobLoop
 from edulake.share_gateway.publication.schemas import Job
-from edulake.share_gateway.publication.service import is_made_on, retry
+from edulake.share_gateway.publication.service import is_made_on
 
 JOBS = "SELECT * FROM gateway.publication_job ORDER BY job_id"
 ANNOUNCED = """SELECT payload::json ->> 'version' v, payload::json ->> 'batch_id' b FROM bus.log

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from edulake.common.errors import Problem, Unavailable
-from edulake.share_gateway.publication import repository, service
+from edulake.share_gateway.publication import decisions, repository
 
 
 async def current_is_what_is_seen(admin: Any, reader: Any) -> None:
@@ -47,7 +47,7 @@ class TestTogether:
                 )
                 try:
                     async with database.transaction() as session:
-                        await service.rollback(session, contract, kept[0][0], "person:li", kept[0][0])
+                        await decisions.rollback(session, contract, kept[0][0], "person:li", kept[0][0])
                 except Problem:
                     refused += 1
                 await asyncio.sleep(0)
@@ -85,7 +85,7 @@ class TestTogether:
 
         async def roll_back() -> None:
             async with database.transaction() as session:
-                await service.rollback(session, contract, 1, "person:li", agreed_rows=1)
+                await decisions.rollback(session, contract, 1, "person:li", agreed_rows=1)
 
         ends = await asyncio.gather(roll_back(), roll_back(), return_exceptions=True)
         assert sorted(type(end).__name__ for end in ends) == ["NoneType", "VersionIsCurrent"]

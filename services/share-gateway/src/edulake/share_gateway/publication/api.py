@@ -10,7 +10,7 @@ from edulake.common.policy import Decides, allow
 from edulake.common.service import Res
 from edulake.common.standards import ApiDefinition, Standards
 from edulake.share_gateway.problems import UnknownApi
-from edulake.share_gateway.publication import repository, service
+from edulake.share_gateway.publication import decisions, repository
 from edulake.share_gateway.publication.openapi import openapi_of, path_of
 from edulake.share_gateway.publication.schemas import (
     Publication,
@@ -92,7 +92,7 @@ async def roll_back(
         raise absent
     facts = deciding.facts(dataset)
     await deciding.check(subject, "publication", "roll_back", facts, absent=absent)
-    current = await service.rollback(session, contract, wanted.version, subject.id, wanted.agreed_rows)
+    current = await decisions.rollback(session, contract, wanted.version, subject.id, wanted.agreed_rows)
     return ShownVersion.model_validate(current.model_dump())
 
 
@@ -111,7 +111,7 @@ async def release(
     if dataset not in resources.standards.datasets:
         raise absent
     await deciding.check(subject, "publication", "release", deciding.facts(dataset), absent=absent)
-    job = await service.release(session, dataset, wanted, subject.id)
+    job = await decisions.release(session, dataset, wanted, subject.id)
     return ShownJob.model_validate(job.model_dump())
 
 
@@ -122,7 +122,7 @@ async def retry(dataset: str, subject: MayRetry, session: Session, resources: Re
         raise NotFound(
             "没有该数据集的发布", "nothing of that dataset was ever to be published", where="dataset"
         )
-    jobs = await service.retry(session, dataset, subject.id)
+    jobs = await decisions.retry(session, dataset, subject.id)
     return [ShownJob.model_validate(job.model_dump()) for job in jobs]
 
 

@@ -17,10 +17,10 @@ from edulake.common.events import Event, GovernedBatchFinished, GovernedDatasetR
 from edulake.common.lake import Lake
 from edulake.common.service import Resources
 from edulake.common.telemetry import adopt_trace, logger
-from edulake.share_gateway.publication import repository
+from edulake.share_gateway.publication import announcing, repository
 from edulake.share_gateway.publication.loader import NotPublishable
 from edulake.share_gateway.publication.schemas import Job
-from edulake.share_gateway.publication.service import HeldBack, LeaseLost, Publisher, refusal
+from edulake.share_gateway.publication.service import HeldBack, LeaseLost, Publisher
 from edulake.share_gateway.publication.settings import PublisherSettings
 from polars.exceptions import PanicException
 from prometheus_client import Counter, Histogram
@@ -136,7 +136,9 @@ class JobLoop:
         async with self._database.transaction() as session:
             is_mine = await repository.end_job(session, job, status, reason=reason, pause_s=pause_s)
             if is_mine and status != "waiting":
-                await announce(session, refusal(job, status, reason))  # P1: its source can read why
+                await announce(
+                    session, announcing.refused(job, status, reason)
+                )  # P1: its source can read why
         write = log.warning if status == "waiting" else log.error
         write("dataset not published", dataset=job.dataset, outcome=status, reason=reason[1], tries=job.tries)
         return status

@@ -1,6 +1,6 @@
 """Publications and publication jobs in Postgres. All times are the database's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -113,6 +113,13 @@ _LAST_JOBS = text(
     """SELECT DISTINCT ON (dataset) * FROM gateway.publication_job
     ORDER BY dataset, governed_version DESC, job_id DESC"""
 )
+
+
+async def run(session: AsyncSession, statements: Iterable[str]) -> None:
+    """Run statements of `engine.serving`, which name tables and so cannot be prepared with parameters."""
+    connection = await session.connection()
+    for statement in statements:
+        await connection.exec_driver_sql(statement)
 
 
 async def add_job(session: AsyncSession, ready: GovernedDatasetReady, trace_id: str) -> bool:
